@@ -1,0 +1,23 @@
+export {
+  type Batch,
+  type Broker,
+  type BrokerCapabilities,
+  type ConsumeRequest,
+  type Delivery,
+  type FailedRecord,
+  type InspectRequest,
+  type Listener,
+  type ListenRequest,
+  type LogRecord,
+  type OpenRequest,
+  type PartitionState,
+  type Position,
+  PublishError,
+  type RecordHeader,
+  type RecordToPublish,
+  type Subscription,
+  type TopicSpec,
+} from './broker.ts'
+export { type Clock, systemClock, type Timer } from './clock.ts'
+export { murmur2, partitionOf } from './partition-of.ts'
+export { type Random, systemRandom } from './random.ts'
