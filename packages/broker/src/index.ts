@@ -19,5 +19,6 @@ export {
   type TopicSpec,
 } from './broker.ts'
 export { type Clock, systemClock, type Timer } from './clock.ts'
+export { type DeliverVerdict, OffsetLedger, WINDOW_OFFSETS_MAX } from './offset-ledger.ts'
 export { murmur2, partitionOf } from './partition-of.ts'
 export { type Random, systemRandom } from './random.ts'
