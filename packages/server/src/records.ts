@@ -1,0 +1,248 @@
+import type { LogRecord, RecordHeader, RecordToPublish } from '@forebay/broker'
+import { isErrorCode } from '@forebay/protocol'
+import { type EndState, type Fault, isEndState, type Note, type Result, type Task, type TaskHeader } from './task.ts'
+import { deadTopic, RESULTS_TOPIC } from './topics.ts'
+
+/**
+ * The records of the log: plain ones that any client can read or write. A task's value is the request's body; its
+ * headers are CloudEvents 1.0 in binary mode plus our own `fb-*`. docs/records.md is the same, for people.
+ */
+
+export function taskRecord(task: Task, topic: string, partition: number): RecordToPublish {
+  const headers: RecordHeader[] = [
+    CE_SPECVERSION,
+    ['ce_id', latin1(task.id)],
+    CE_TYPE_TASK,
+    ['ce_source', constant(`/forebay/queues/${task.queue}`)],
+    ['ce_time', latin1(new Date(task.acceptedAtMs).toISOString())],
+    ['content-type', constant(task.contentType)],
+    ['fb-owner', constant(task.owner)],
+    ['fb-lane', constant(String(task.lane))],
+    ['fb-budget', constant(String(task.budgetMs))],
+  ]
+  for (const [name, value] of task.headers) headers.push([name, latin1(value)])
+  return { topic, partition, key: task.key === null ? null : Buffer.from(task.key), value: task.payload, headers }
+}
+
+export interface TaskDefaults {
+  readonly queue: string
+  readonly budgetMs: number
+  readonly lanes: number
+}
+
+/**
+ * A record some other producer put there without our headers is a task too: its id is derived from its place, its
+ * owner is 'log', its lane follows from its partition. Null for a tombstone, which asks for nothing.
+ */
+export function decodeTask(record: LogRecord, defaults: TaskDefaults): Task | null {
+  if (record.value === null) return null
+  let id: string | undefined
+  let contentType = OCTET_STREAM
+  let owner = LOG_OWNER
+  let lane = record.partition % defaults.lanes
+  let budgetMs = defaults.budgetMs
+  let acceptedAtMs = record.timestampMs
+  const headers: TaskHeader[] = []
+  for (const [name, value] of record.headers) {
+    switch (name) {
+      case 'ce_id':
+        id = text(value)
+        break
+      case 'content-type':
+        contentType = text(value)
+        break
+      case 'fb-owner':
+        owner = text(value)
+        break
+      case 'fb-lane':
+        lane = naturalBelow(value, defaults.lanes) ?? lane
+        break
+      case 'fb-budget':
+        budgetMs = naturalBelow(value, Number.MAX_SAFE_INTEGER) ?? budgetMs
+        break
+      case 'ce_time':
+        acceptedAtMs = wallTime(value) ?? acceptedAtMs
+        break
+      default:
+        if (!name.startsWith('ce_') && !name.startsWith('fb-')) headers.push([name, text(value)])
+    }
+  }
+  const ours = id !== undefined && owner !== LOG_OWNER
+  return {
+    id: ours ? id! : `${record.topic}:${record.partition}:${record.offset}`,
+    queue: defaults.queue,
+    key: record.key === null ? null : Buffer.from(record.key).toString(),
+    payload: record.value,
+    contentType,
+    headers,
+    owner,
+    lane,
+    acceptedAtMs,
+    budgetMs,
+  }
+}
+
+/** The owner of tasks that came straight from the log. */
+export const LOG_OWNER = 'log'
+export const OCTET_STREAM = 'application/octet-stream'
+
+export function resultRecord(result: Result, lane: number): RecordToPublish {
+  const { end } = result
+  const headers: RecordHeader[] = [
+    KIND_RESULT,
+    ['fb-state', constant(end.state)],
+    ['fb-queue', constant(result.queue)],
+    ['fb-owner', constant(result.owner)],
+    ['fb-attempts', constant(String(result.attempts))],
+    ['fb-time', latin1(String(result.finishedAtMs))],
+  ]
+  if (end.state === 'succeeded') headers.push(['content-type', constant(end.contentType)])
+  const value = end.state === 'succeeded' ? end.payload : Buffer.from(JSON.stringify(end.fault))
+  return { topic: RESULTS_TOPIC, partition: lane, key: latin1(result.taskId), value, headers }
+}
+
+export function noteRecord(note: Note, lane: number): RecordToPublish {
+  const headers: RecordHeader[] = [
+    KIND_NOTE,
+    ['fb-state', constant(note.state)],
+    ['fb-queue', constant(note.queue)],
+    ['fb-owner', constant(note.owner)],
+    ['fb-attempts', constant(String(note.attempts))],
+    ['fb-time', latin1(String(note.atMs))],
+  ]
+  const value = note.fault === null ? EMPTY : Buffer.from(JSON.stringify(note.fault))
+  return { topic: RESULTS_TOPIC, partition: lane, key: latin1(note.taskId), value, headers }
+}
+
+export type Reported =
+  | { readonly kind: 'result'; readonly result: Result }
+  | { readonly kind: 'note'; readonly note: Note }
+
+/** Null for a record that is none of ours; whoever reads counts it and goes on. */
+export function decodeReported(record: LogRecord): Reported | null {
+  if (record.key === null || record.value === null) return null
+  let kind = ''
+  let state = ''
+  let queue = ''
+  let owner = ''
+  let attempts = 0
+  let atMs = record.timestampMs
+  let contentType = OCTET_STREAM
+  for (const [name, value] of record.headers) {
+    switch (name) {
+      case 'fb-kind':
+        kind = text(value)
+        break
+      case 'fb-state':
+        state = text(value)
+        break
+      case 'fb-queue':
+        queue = text(value)
+        break
+      case 'fb-owner':
+        owner = text(value)
+        break
+      case 'fb-attempts':
+        attempts = naturalBelow(value, 2 ** 31) ?? 0
+        break
+      case 'fb-time':
+        atMs = naturalBelow(value, Number.MAX_SAFE_INTEGER) ?? atMs
+        break
+      case 'content-type':
+        contentType = text(value)
+        break
+    }
+  }
+  const taskId = text(record.key)
+  if (kind === 'result' && isEndState(state)) {
+    const common = { taskId, queue, owner, attempts, finishedAtMs: atMs }
+    if (state === 'succeeded') {
+      return { kind: 'result', result: { ...common, end: { state, payload: record.value, contentType } } }
+    }
+    const fault = decodeFault(record.value) ?? FAULT_UNREADABLE
+    return { kind: 'result', result: { ...common, end: { state, fault } } }
+  }
+  if (kind === 'note' && (state === 'running' || state === 'retrying')) {
+    return { kind: 'note', note: { taskId, queue, owner, state, attempts, atMs, fault: decodeFault(record.value) } }
+  }
+  return null
+}
+
+export interface DeadLetter {
+  /** The record as it was found. */
+  readonly record: LogRecord
+  readonly taskId: string
+  readonly queue: string
+  readonly attempts: number
+  readonly state: Exclude<EndState, 'succeeded'>
+  readonly fault: Fault
+  readonly atMs: number
+}
+
+/** Original bytes, key and headers, and beside them why it is here and where it came from (P10). */
+export function deadRecord(letter: DeadLetter): RecordToPublish {
+  const { record } = letter
+  const headers: RecordHeader[] = [
+    ...record.headers,
+    ['fb-dead-task', latin1(letter.taskId)],
+    ['fb-dead-queue', constant(letter.queue)],
+    ['fb-dead-state', constant(letter.state)],
+    ['fb-dead-code', constant(letter.fault.code)],
+    ['fb-dead-detail', Buffer.from(letter.fault.detail)],
+    ['fb-dead-attempts', constant(String(letter.attempts))],
+    ['fb-dead-time', latin1(String(letter.atMs))],
+    ['fb-dead-origin', latin1(`${record.topic}:${record.partition}:${record.offset}`)],
+  ]
+  return { topic: deadTopic(record.topic), key: record.key, value: record.value ?? EMPTY, headers }
+}
+
+const EMPTY = Buffer.alloc(0)
+const CE_SPECVERSION: RecordHeader = ['ce_specversion', Buffer.from('1.0')]
+const CE_TYPE_TASK: RecordHeader = ['ce_type', Buffer.from('forebay.task')]
+const KIND_RESULT: RecordHeader = ['fb-kind', Buffer.from('result')]
+const KIND_NOTE: RecordHeader = ['fb-kind', Buffer.from('note')]
+const FAULT_UNREADABLE: Fault = { code: 'INTERNAL', detail: 'The record of this result could not be read.' }
+
+function latin1(value: string): Buffer {
+  return Buffer.from(value, 'latin1')
+}
+
+function text(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString()
+}
+
+/** Values that repeat over many records (owners, queues, media types) are encoded once. Bounded. */
+function constant(value: string): Buffer {
+  let bytes = constants.get(value)
+  if (bytes === undefined) {
+    bytes = Buffer.from(value)
+    if (constants.size >= CONSTANTS_MAX) constants.clear()
+    constants.set(value, bytes)
+  }
+  return bytes
+}
+const CONSTANTS_MAX = 1_000
+const constants = new Map<string, Buffer>()
+
+function naturalBelow(bytes: Uint8Array, limit: number): number | null {
+  const digits = text(bytes)
+  if (!/^\d{1,16}$/.test(digits)) return null
+  const value = Number(digits)
+  return value < limit ? value : null
+}
+
+function wallTime(bytes: Uint8Array): number | null {
+  const value = Date.parse(text(bytes))
+  return Number.isNaN(value) ? null : value
+}
+
+function decodeFault(bytes: Uint8Array): Fault | null {
+  if (bytes.length === 0) return null
+  try {
+    const { code, detail } = JSON.parse(text(bytes)) as Partial<Fault>
+    if (typeof code === 'string' && isErrorCode(code) && typeof detail === 'string') return { code, detail }
+  } catch {
+    return null
+  }
+  return null
+}

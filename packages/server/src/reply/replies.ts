@@ -1,0 +1,44 @@
+import type { TaskIdParts } from '../accept/task-id.ts'
+import type { Result, TaskState } from '../task.ts'
+
+/**
+ * Brings answers back to whoever waits for them. Two ways, one answer (P2):
+ *
+ * - A caller who waits for a task that it just handed in is woken by the lane: `expect` is called before the append,
+ *   the lane has been heard since before that, so the first result heard is the first in the log.
+ * - Everybody else reads the store. Before it says that a task has not ended, it makes sure that this store has read
+ *   the task's lane as far as it reached when the question came: so no reader, on any gateway, is told "pending" after
+ *   another one was told the end.
+ */
+export interface Replies {
+  /** The results partition that tasks accepted by this process name as theirs. */
+  readonly lane: number
+  /** Null when `http.waitersMax` callers wait already: answer 202 at once. */
+  expect(taskId: string): Expectation | null
+  /**
+   * How a task stands; with `waitMs` > 0 answers when it has ended or the time is over. Null when nothing is known of
+   * it (it may still be pending: the id itself says). Rejects with STORE_BEHIND when this gateway cannot make sure in
+   * time, with the signal's reason when it aborts.
+   */
+  read(id: TaskIdParts, waitMs: number, signal?: AbortSignal): Promise<TaskView | null>
+}
+
+export interface Expectation {
+  /** Null when `waitMs` passed first, or the signal aborted. Call it once. */
+  result(waitMs: number, signal?: AbortSignal): Promise<Result | null>
+  /** Frees the slot when the task was not kept after all. */
+  cancel(): void
+}
+
+export interface TaskView {
+  readonly taskId: string
+  readonly queue: string
+  readonly owner: string
+  readonly state: TaskState
+  readonly attempts: number
+  readonly finishedAtMs: number | null
+  /** Why it failed, or why its last attempt did. */
+  readonly fault: { readonly code: string; readonly detail: string } | null
+  readonly payload: Uint8Array | null
+  readonly contentType: string | null
+}

@@ -1,0 +1,96 @@
+import type { EndState, Fault, Note, OpenState, Result } from '../task.ts'
+
+/**
+ * The port to durable state: results (first wins), notes, idempotency reservations. Written by recorders in log order,
+ * together with the consumed position in one transaction, so that it can always be rebuilt from the results topic.
+ */
+export interface Store {
+  readonly capabilities: StoreCapabilities
+  open(): Promise<void>
+  /** First offset of each partition of `topic` that has not been applied; partitions never applied are absent. */
+  positions(topic: string): Promise<ReadonlyMap<number, number>>
+  /**
+   * Applies what was read from one partition, all or nothing, durably. A result for a task that has one already is
+   * counted and dropped (P2); a note never replaces a result nor a later note. Entries come in log order.
+   * A batch that starts below the stored position is applied from the position on.
+   */
+  apply(batch: RecordedBatch): Promise<ApplyReport>
+  /** What is known of a task; null when nothing is. */
+  get(taskId: string): Promise<StoredTask | null>
+  /**
+   * Claims (principal, route, key) for a new task, or says who holds it. Exactly one of concurrent claims wins.
+   */
+  reserve(claim: Claim): Promise<Reservation>
+  /** The claimed task's record is in the log: a replay may answer with it from now on. */
+  confirm(claim: ClaimKey): Promise<void>
+  /** The claimed task was certainly not kept: the key is free again. */
+  release(claim: ClaimKey): Promise<void>
+  /** Finishes what was asked, lets go of files and sockets. */
+  close(): Promise<void>
+}
+
+export interface StoreCapabilities {
+  readonly name: 'embedded'
+  /** Whether several processes share it. Where not, each gateway's process keeps its own, fed by its own recorder. */
+  readonly shared: boolean
+}
+
+export interface RecordedBatch {
+  readonly topic: string
+  readonly partition: number
+  /** Position after the batch. */
+  readonly next: number
+  readonly entries: readonly RecordedEntry[]
+}
+
+export type RecordedEntry =
+  | { readonly kind: 'result'; readonly offset: number; readonly result: Result }
+  | { readonly kind: 'note'; readonly offset: number; readonly note: Note }
+
+export interface ApplyReport {
+  /** Results that were dropped because the task had one already. */
+  readonly duplicates: number
+}
+
+export interface StoredTask {
+  readonly taskId: string
+  readonly queue: string
+  readonly owner: string
+  readonly attempts: number
+  readonly status:
+    | { readonly state: OpenState; readonly atMs: number; readonly fault: Fault | null }
+    | {
+        readonly state: 'succeeded'
+        readonly finishedAtMs: number
+        readonly payload: Uint8Array
+        readonly contentType: string
+      }
+    | { readonly state: Exclude<EndState, 'succeeded'>; readonly finishedAtMs: number; readonly fault: Fault }
+}
+
+export interface ClaimKey {
+  readonly principal: string
+  /** The queue. */
+  readonly route: string
+  readonly key: string
+}
+
+export interface Claim extends ClaimKey {
+  readonly taskId: string
+  /** Digest of what was asked, to tell a repetition from another request. */
+  readonly fingerprint: string
+  /** How long the reservation is kept. ms */
+  readonly windowMs: number
+}
+
+export type Reservation =
+  | { readonly kind: 'claimed' }
+  /** Somebody is between claim and append right now. */
+  | { readonly kind: 'in-flight' }
+  /**
+   * A claim from before a crash, or whose append had an unknown outcome: append again with this task id; first result
+   * wins, so a second record does no harm. The claim is this caller's now.
+   */
+  | { readonly kind: 'resume'; readonly taskId: string }
+  | { readonly kind: 'kept'; readonly taskId: string }
+  | { readonly kind: 'mismatch' }

@@ -1,0 +1,104 @@
+/**
+ * The words of this system, one per idea; the same in code, proto, topics, metrics and docs.
+ *
+ * - Queue: a named stream of tasks with one policy. Its topic is `forebay.tasks.<queue>` unless configured.
+ * - Task: one request made durable.
+ * - Attempt: one hand-over of a task to a worker, numbered from 1, under a lease.
+ * - Outcome: how an attempt ended.
+ * - Result: the one final, visible end of a task.
+ * - Note: what is known of a task before its end, published on its lane.
+ * - Lane: the results partition that a gateway listens to, written into each task so that its result comes back there.
+ * - Dead letter: a task given up on, kept with its whole history.
+ */
+import type { ErrorCode } from '@forebay/protocol'
+
+export interface Task {
+  readonly id: string
+  readonly queue: string
+  /** Ordering key; null when the task has none. */
+  readonly key: string | null
+  /** The request's body as received. */
+  readonly payload: Uint8Array
+  /** Media type; 'application/octet-stream' where the caller named none. */
+  readonly contentType: string
+  /** For workers: trace context and the caller's allowed headers. Names in lower case, values printable ASCII. */
+  readonly headers: readonly TaskHeader[]
+  /** The principal that handed it in; only it (or an operator) may read the task. */
+  readonly owner: string
+  /** Results partition. */
+  readonly lane: number
+  /** Wall time, ms since 1970. */
+  readonly acceptedAtMs: number
+  /** From acceptance to the deadline, ms. */
+  readonly budgetMs: number
+}
+
+export type TaskHeader = readonly [name: string, value: string]
+
+export interface Attempt {
+  readonly task: Task
+  /** 1 for the first. */
+  readonly number: number
+  /** The attempt's own time limit: the queue's timeout, or what is left of the task's budget if less. ms */
+  readonly timeoutMs: number
+  /** Aborts when this process loses the right to run the task; its outcome is then ignored. */
+  readonly lost: AbortSignal
+}
+
+/** How an attempt ended. */
+export type Outcome =
+  | { readonly kind: 'succeeded'; readonly payload: Uint8Array; readonly contentType: string }
+  | {
+      readonly kind: 'failed'
+      readonly code: ErrorCode
+      /** One sentence for the caller and the operator. */
+      readonly message: string
+      /** 'retry': another attempt may succeed. 'final': the request is at fault. 'dead': keep it for an operator. */
+      readonly then: 'retry' | 'final' | 'dead'
+      /** Not again before this has passed; a server's or worker's own word. ms */
+      readonly retryAfterMs?: number
+      /** Whoever ran it, for the history. */
+      readonly worker?: string
+    }
+  | { readonly kind: 'timed-out'; readonly worker?: string }
+  | { readonly kind: 'worker-lost'; readonly message: string; readonly worker?: string }
+
+export type EndState = 'succeeded' | 'failed' | 'dead' | 'cancelled' | 'expired'
+export type OpenState = 'pending' | 'running' | 'retrying' | 'parked'
+export type TaskState = OpenState | EndState
+
+export function isEndState(state: string): state is EndState {
+  return END_STATES.has(state)
+}
+
+const END_STATES: ReadonlySet<string> = new Set<EndState>(['succeeded', 'failed', 'dead', 'cancelled', 'expired'])
+
+/** Why a task did not succeed, or why its last attempt did not. */
+export interface Fault {
+  readonly code: ErrorCode
+  readonly detail: string
+}
+
+export interface Result {
+  readonly taskId: string
+  readonly queue: string
+  readonly owner: string
+  readonly attempts: number
+  /** Wall time, ms since 1970. */
+  readonly finishedAtMs: number
+  readonly end:
+    | { readonly state: 'succeeded'; readonly payload: Uint8Array; readonly contentType: string }
+    | { readonly state: Exclude<EndState, 'succeeded'>; readonly fault: Fault }
+}
+
+export interface Note {
+  readonly taskId: string
+  readonly queue: string
+  readonly owner: string
+  readonly state: 'running' | 'retrying'
+  /** The attempt that runs, or that failed last. */
+  readonly attempts: number
+  readonly atMs: number
+  /** With 'retrying': why. */
+  readonly fault: Fault | null
+}

@@ -1,0 +1,131 @@
+import type { Logger } from 'pino'
+import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import type { EndState } from './task.ts'
+
+/**
+ * What a process says of itself: structured logs (pino) and metrics (Prometheus text at /metrics). Labels are bounded:
+ * queue names, states, codes; never ids, keys or principals.
+ */
+export interface Telemetry {
+  readonly log: Logger
+  readonly metrics: Metrics
+}
+
+export interface Metrics {
+  readonly registry: Registry
+  /** The meters of one queue, bound once so that the hot path looks nothing up. */
+  queue(name: string): QueueMeters
+  /** Results that came second and were dropped (P2). */
+  readonly duplicateResults: Counter
+  /** Records that could not be read as what their topic holds. */
+  readonly undecodable: Counter<'topic'>
+  readonly waiters: Gauge
+  readonly workerSessions: Gauge
+  readonly refused: Counter<'code'>
+}
+
+export interface QueueMeters {
+  accepted(): void
+  attempted(): void
+  /** `seconds`: from acceptance to the result. */
+  finished(state: EndState, seconds: number): void
+  retried(): void
+  running(delta: 1 | -1): void
+}
+
+export function createMetrics(): Metrics {
+  const registry = new Registry()
+  const registers = [registry]
+  const accepted = new Counter({
+    name: 'forebay_tasks_accepted_total',
+    help: 'Tasks that this process acknowledged.',
+    labelNames: ['queue'],
+    registers,
+  })
+  const attempts = new Counter({
+    name: 'forebay_attempts_total',
+    help: 'Hand-overs of tasks to workers and targets.',
+    labelNames: ['queue'],
+    registers,
+  })
+  const retries = new Counter({
+    name: 'forebay_retries_total',
+    help: 'Attempts that failed and are followed by another.',
+    labelNames: ['queue'],
+    registers,
+  })
+  const running = new Gauge({
+    name: 'forebay_attempts_running',
+    help: 'Attempts under way.',
+    labelNames: ['queue'],
+    registers,
+  })
+  const results = new Counter({
+    name: 'forebay_results_total',
+    help: 'Results that this process published.',
+    labelNames: ['queue', 'state'],
+    registers,
+  })
+  const duration = new Histogram({
+    name: 'forebay_task_duration_seconds',
+    help: 'From acceptance to the published result.',
+    labelNames: ['queue'],
+    buckets: [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600],
+    registers,
+  })
+  const bound = new Map<string, QueueMeters>()
+  return {
+    registry,
+    queue(name) {
+      let meters = bound.get(name)
+      if (meters === undefined) {
+        meters = bindQueue(name)
+        bound.set(name, meters)
+      }
+      return meters
+    },
+    duplicateResults: new Counter({
+      name: 'forebay_results_duplicate_total',
+      help: 'Results that came second for their task and were dropped.',
+      registers,
+    }),
+    undecodable: new Counter({
+      name: 'forebay_records_undecodable_total',
+      help: 'Records that could not be read as what their topic holds.',
+      labelNames: ['topic'],
+      registers,
+    }),
+    waiters: new Gauge({ name: 'forebay_waiters', help: 'Callers that wait for a result.', registers }),
+    workerSessions: new Gauge({ name: 'forebay_worker_sessions', help: 'Workers that are connected.', registers }),
+    refused: new Counter({
+      name: 'forebay_requests_refused_total',
+      help: 'Requests that were answered with an error, by its code.',
+      labelNames: ['code'],
+      registers,
+    }),
+  }
+
+  function bindQueue(queue: string): QueueMeters {
+    const acceptedHere = accepted.labels(queue)
+    const attemptsHere = attempts.labels(queue)
+    const retriesHere = retries.labels(queue)
+    const runningHere = running.labels(queue)
+    const durationHere = duration.labels(queue)
+    const resultsHere = new Map<EndState, Counter.Internal>()
+    return {
+      accepted: () => acceptedHere.inc(),
+      attempted: () => attemptsHere.inc(),
+      retried: () => retriesHere.inc(),
+      running: (delta) => runningHere.inc(delta),
+      finished(state, seconds) {
+        let counter = resultsHere.get(state)
+        if (counter === undefined) {
+          counter = results.labels(queue, state)
+          resultsHere.set(state, counter)
+        }
+        counter.inc()
+        durationHere.observe(seconds)
+      },
+    }
+  }
+}

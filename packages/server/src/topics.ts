@@ -1,0 +1,16 @@
+/** Topic names; a queue may name its own. */
+export const RESULTS_TOPIC = 'forebay.results'
+/** One small topic of records that are read from the start by every process; it holds the secrets that sign ids. */
+export const CLUSTER_TOPIC = 'forebay.cluster'
+
+export function taskTopic(queue: string): string {
+  return `forebay.tasks.${queue}`
+}
+
+export function deadTopic(topic: string): string {
+  return `${topic}.dead`
+}
+
+export function dispatchGroup(queue: string): string {
+  return `forebay.dispatch.${queue}`
+}
