@@ -1,0 +1,10 @@
+export { openSqliteFile, type SqliteFile, sqliteCodeOf } from './sqlite-file.ts'
+export {
+  answerCalls,
+  type Calls,
+  callThread,
+  type Handlers,
+  type ThreadCaller,
+  type ThreadCallerOptions,
+  Transferring,
+} from './thread-call.ts'
