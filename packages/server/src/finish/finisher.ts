@@ -1,0 +1,95 @@
+import { type Broker, type Clock, PublishError, type Random, type RecordToPublish } from '@forebay/broker'
+import type { Logger } from 'pino'
+import { type DeadLetter, deadRecord, noteRecord, resultRecord } from '../records.ts'
+import type { Note, Result } from '../task.ts'
+
+/**
+ * Publishes how a task ended; whoever called settles the task only once this has resolved true (P5). It tries for
+ * ever: giving up would lose the result while the task's position moved on.
+ */
+export interface Finisher {
+  /**
+   * The result, and with it the dead letter where there is one. True when all is durable; false when `lost` aborted
+   * first: then another owner will end the task.
+   */
+  finish(result: Result, lane: number, letter: DeadLetter | null, lost: AbortSignal): Promise<boolean>
+  /** Best effort: a note that gets lost costs a reader nothing but news. */
+  note(note: Note, lane: number): void
+  /** Ends the tries that are under way: what is not durable then comes to the next owner. */
+  close(): void
+}
+
+export interface FinisherDependencies {
+  readonly broker: Broker
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Logger
+}
+
+export function createFinisher({ broker, clock, random, log }: FinisherDependencies): Finisher {
+  const bytesMax = broker.capabilities.recordBytesMax
+  const closed = new AbortController()
+
+  return {
+    async finish(result, lane, letter, lost) {
+      const kept = fits(result, bytesMax)
+      const records = [resultRecord(kept, lane)]
+      if (letter !== null) records.unshift(deadRecord(letter))
+      try {
+        await broker.publish(records)
+        return true
+      } catch (error) {
+        return untilKept(stillMissing(records, error), kept.taskId, lost, error)
+      }
+    },
+
+    note(note, lane) {
+      broker.publish([noteRecord(note, lane)]).catch((error: unknown) => {
+        log.debug({ err: error, task: note.taskId }, 'a note was not kept')
+      })
+    },
+
+    close: () => closed.abort(),
+  }
+
+  async function untilKept(
+    missing: readonly RecordToPublish[],
+    taskId: string,
+    lost: AbortSignal,
+    firstError: unknown,
+  ): Promise<boolean> {
+    log.warn({ err: firstError, task: taskId }, 'a result is not in the log yet; trying on')
+    const ended = AbortSignal.any([lost, closed.signal])
+    for (let tries = 1; ; tries++) {
+      const stepMs = Math.min(RETRY_MAX_MS, RETRY_MS * 2 ** Math.min(tries, 16))
+      try {
+        await clock.sleep(random.unit() * stepMs, ended)
+        await broker.publish(missing)
+        log.info({ task: taskId, tries }, 'the result is in the log now')
+        return true
+      } catch (error) {
+        if (ended.aborted) return false
+        missing = stillMissing(missing, error)
+      }
+    }
+  }
+}
+
+const RETRY_MS = 50
+const RETRY_MAX_MS = 5_000
+/** Left free in a record for key, headers and the log's own framing. */
+export const RECORD_HEADROOM_BYTES = 16 * 1024
+
+/** What a retry must publish again: records that may be in the log already go again too (the first result wins). */
+function stillMissing(records: readonly RecordToPublish[], error: unknown): readonly RecordToPublish[] {
+  if (!(error instanceof PublishError)) return records
+  return error.failed.map((one) => records[one.index]!)
+}
+
+/** A result that no log would take must not be tried for ever: it ends the task in a way that fits. */
+function fits(result: Result, bytesMax: number): Result {
+  const { end } = result
+  if (end.state !== 'succeeded' || end.payload.length <= bytesMax - RECORD_HEADROOM_BYTES) return result
+  const detail = `The worker's answer has ${end.payload.length} bytes; at most ${bytesMax - RECORD_HEADROOM_BYTES} can be kept.`
+  return { ...result, end: { state: 'failed', fault: { code: 'RESULT_TOO_LARGE', detail } } }
+}
