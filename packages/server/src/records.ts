@@ -32,10 +32,10 @@ export interface TaskDefaults {
 
 /**
  * A record some other producer put there without our headers is a task too: its id is derived from its place, its
- * owner is 'log', its lane follows from its partition. Null for a tombstone, which asks for nothing.
+ * owner is 'log', its lane follows from its partition. A tombstone becomes a task with an empty payload: whoever runs
+ * tasks looks at the record's own value.
  */
-export function decodeTask(record: LogRecord, defaults: TaskDefaults): Task | null {
-  if (record.value === null) return null
+export function decodeTask(record: LogRecord, defaults: TaskDefaults): Task {
   let id: string | undefined
   let contentType = OCTET_STREAM
   let owner = LOG_OWNER
@@ -72,7 +72,7 @@ export function decodeTask(record: LogRecord, defaults: TaskDefaults): Task | nu
     id: ours ? id! : `${record.topic}:${record.partition}:${record.offset}`,
     queue: defaults.queue,
     key: record.key === null ? null : Buffer.from(record.key).toString(),
-    payload: record.value,
+    payload: record.value ?? EMPTY,
     contentType,
     headers,
     owner,

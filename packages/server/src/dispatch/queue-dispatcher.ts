@@ -111,9 +111,7 @@ class Dispatcher implements QueueDispatcher {
   #take(delivery: Delivery): void {
     const { queue, lanes } = this.#dependencies
     const window = this.#windowOf(delivery.lost)
-    const task =
-      decodeTask(delivery.record, { queue: queue.name, budgetMs: queue.deadlineMs, lanes }) ??
-      undecodable(delivery, queue, lanes)
+    const task = decodeTask(delivery.record, { queue: queue.name, budgetMs: queue.deadlineMs, lanes })
     const entry: Entry = {
       delivery,
       task,
@@ -391,21 +389,5 @@ function faultOf(outcome: Exclude<Outcome, { kind: 'succeeded' }>, queue: QueueO
       }
     case 'worker-lost':
       return { code: 'WORKER_LOST', detail: outcome.message.slice(0, FAULT_DETAIL_CHARS_MAX) }
-  }
-}
-
-/** A stand-in that carries what the dead letter and the result of a record without a task need. */
-function undecodable({ record }: Delivery, queue: QueueOptions, lanes: number): Task {
-  return {
-    id: `${record.topic}:${record.partition}:${record.offset}`,
-    queue: queue.name,
-    key: record.key === null ? null : Buffer.from(record.key).toString(),
-    payload: new Uint8Array(0),
-    contentType: 'application/octet-stream',
-    headers: [],
-    owner: 'log',
-    lane: record.partition % lanes,
-    acceptedAtMs: record.timestampMs,
-    budgetMs: queue.deadlineMs,
   }
 }
