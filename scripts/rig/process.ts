@@ -87,8 +87,9 @@ export function startProcess(options: RigOptions): Rig {
       }
       const watch = () => {
         const found = look()
+        const exit = ended
         if (found !== null) finish(() => resolve(found))
-        else if (ended !== null) finish(() => reject(failure(`ended before ${what} (${describeExit(ended)})`)))
+        else if (exit !== null) finish(() => reject(failure(`ended before ${what} (${describeExit(exit)})`)))
       }
       watchers.add(watch)
       watch()
