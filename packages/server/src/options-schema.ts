@@ -1,0 +1,175 @@
+import type { TSchema } from 'typebox'
+import { brokerField, kafkaField } from './options/broker-fields.ts'
+import { type Field, type GivenOf, leaf, list, map, object, quote, type ValueOf } from './options/field.ts'
+import { keySourceField } from './options/key-source-field.ts'
+import { routeField } from './options/route-field.ts'
+import { address, choice, duration, integer, path, size, text } from './options/scalar-fields.ts'
+import { targetField } from './options/target-field.ts'
+import type { Role } from './options.ts'
+
+/**
+ * The given form of forebay.yaml: every key once, with its description, its default and how it is read. From here come
+ * the JSON Schema for editors, the checks, the environment twins and docs/configuration.md.
+ */
+
+const httpField = object("The gateway's door for callers.", {
+  listen: address('Host and port to listen on.', '127.0.0.1:8080'),
+  bodyMax: size('Largest request body of any queue.', { default: '1MiB', min: '1B', max: '64MiB' }),
+  waitMax: duration('Longest `Prefer: wait`; longer ones are cut to it.', { default: '60s', min: '0ms', max: '1h' }),
+  waitersMax: integer('Callers that may wait at once; beyond it the answer is 202 at once.', {
+    default: 10_000,
+    min: 0,
+    max: 1_000_000,
+  }),
+  acceptingMax: size('Bytes of bodies that may be on their way into the log at once; beyond it 429.', {
+    default: '64MiB',
+    min: '1KiB',
+    max: '4GiB',
+  }),
+})
+
+const grpcField = object('The door for workers, and for callers who speak gRPC.', {
+  listen: address('Host and port to listen on.', '127.0.0.1:8081'),
+  sessionsMax: integer('Worker sessions at once; beyond it RESOURCE_EXHAUSTED.', {
+    default: 1_000,
+    min: 0,
+    max: 100_000,
+  }),
+  lease: duration('Silence after which a worker counts as lost; its attempts are then retried.', {
+    default: '15s',
+    min: '500ms',
+    max: '10m',
+  }),
+})
+
+const accessKeyField = object('One key. `forebay keys new NAME` makes one.', {
+  principal: text('Who calls with it. A task can only be read by the principal that handed it in.', {
+    pattern: '^[A-Za-z0-9][A-Za-z0-9._@:/-]{0,127}$',
+    rule: 'Use up to 128 letters, digits and . _ @ : / - and begin with a letter or digit.',
+  }),
+  sha256: text('SHA-256 of the key, 64 hex digits; the key itself is kept nowhere.', {
+    pattern: '^[0-9a-fA-F]{64}$',
+    rule: 'Write the 64 hex digits that `forebay keys new NAME` prints, in quotes.',
+  }),
+})
+
+const retryField = object('When to try again.', {
+  attempts: integer('Attempts in all; 1 never retries.', { default: 5, min: 1, max: 100 }),
+  within: duration('No further attempt starts later than this after the first one.', {
+    default: '10m',
+    min: '0ms',
+    max: '30d',
+  }),
+  backoff: duration('First pause; doubles with each attempt, with full jitter.', {
+    default: '200ms',
+    min: '0ms',
+    max: '1h',
+  }),
+  backoffMax: duration('Longest pause.', { default: '30s', min: '0ms', max: '24h' }),
+})
+
+/** A file to read or the schema itself; which of the two is told by its type. */
+const bodySchemaField: Field<string | object, string | object | null> = leaf<string | object, string | object | null>({
+  about: 'JSON Schema (2020-12) that bodies must meet: a file, or the schema itself. Default: any bytes are accepted.',
+  schema: { anyOf: [{ type: 'string', minLength: 1 }, { type: 'object' }] },
+  absent: null,
+  parse(given, place) {
+    if (typeof given === 'string' || (typeof given === 'object' && !Array.isArray(given))) return given
+    place.refuse(given, `${quote(given)} is not a JSON Schema.`, 'Write a file name, or the schema as keys and values.')
+  },
+})
+
+const queueField = object('The policy of one queue.', {
+  route: routeField,
+  key: keySourceField,
+  order: choice(
+    'key: the tasks of one key run one at a time, in order. none: no order, fastest.',
+    ['key', 'none'],
+    'none',
+  ),
+  target: targetField,
+  descriptors: path('File with a FileDescriptorSet for a gRPC target. Default: ask the server by reflection.'),
+  concurrency: integer('Attempts that run at once in one dispatcher.', { default: 1_000, min: 1, max: 100_000 }),
+  timeout: duration('Longest attempt.', { default: '30s', min: '1ms', max: '24h' }),
+  deadline: duration('From acceptance to the end of a task unless the caller asks for another.', {
+    default: '24h',
+    min: '1ms',
+    max: '30d',
+  }),
+  retry: retryField,
+  schema: bodySchemaField,
+  bodyMax: size('Largest request body. Default: http.bodyMax.', { default: null, min: '1B', max: '64MiB' }),
+  partitions: integer('Partitions of its topic if it has to be made. Default: `partitions`.', {
+    default: null,
+    min: 1,
+    max: 1_000,
+  }),
+  topic: text('Topic that holds its tasks. Default: forebay.tasks.NAME.', {
+    pattern: '^[A-Za-z0-9._-]{1,200}$',
+    rule: "Use up to 200 letters, digits, '.', '_' and '-'.",
+  }),
+})
+
+export const optionsField = object('Configuration of Forebay. Everything has a default; the file may be empty.', {
+  broker: brokerField,
+  kafka: kafkaField,
+  store: leaf<'embedded', 'embedded'>({
+    about: 'Where results are kept for reading: a file in `data` of each process that plays gateway.',
+    schema: { const: 'embedded' },
+    absent: 'embedded',
+    written: 'embedded',
+    parse(given, place) {
+      if (given === 'embedded') return 'embedded'
+      place.refuse(given, `There is no store ${quote(given)}; this version has the embedded one.`, 'Write embedded.')
+    },
+  }),
+  data: path('Folder of what is embedded.', './.forebay'),
+  instance: text('Names this process in logs, and picks its lane. Default: host name and HTTP port.', {
+    pattern: '^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$',
+    rule: 'Use up to 128 letters, digits and . _ : - and begin with a letter or digit.',
+  }),
+  roles: list<Role, Role>(
+    {
+      about: 'What this process does. With the embedded store, gateway includes recorder.',
+      absent: ['gateway', 'dispatcher', 'recorder'],
+      written: ['gateway', 'dispatcher', 'recorder'],
+    },
+    choice('A role.', ['gateway', 'dispatcher', 'recorder'], 'gateway'),
+  ),
+  http: httpField,
+  grpc: grpcField,
+  auth: object('Who may call.', {
+    keys: list({ about: 'Keys. None: everybody may call, as anonymous.', absent: [], written: [] }, accessKeyField),
+  }),
+  partitions: integer('Partitions of topics that have to be made.', { default: 12, min: 1, max: 1_000 }),
+  retention: duration('How long task and result records, and results in the store, are kept.', {
+    default: '24h',
+    min: '1s',
+    max: '365d',
+  }),
+  stopGrace: duration('How long a stop waits for what runs.', { default: '10s', min: '0ms', max: '1h' }),
+  queues: map(
+    {
+      about: 'The queues by name.',
+      namePattern: '^[a-z0-9][a-z0-9._-]{0,99}$',
+      nameRule: "Use up to 100 lower-case letters, digits, '-', '_' and '.', and begin with a letter or digit.",
+    },
+    queueField,
+  ),
+})
+
+/** What people may write in forebay.yaml. */
+export type GivenOptions = GivenOf<typeof optionsField>
+export type GivenQueue = GivenOf<typeof queueField>
+export type ReadOptions = ValueOf<typeof optionsField>
+export type ReadQueue = ValueOf<typeof queueField>
+
+/** JSON Schema (2020-12) of forebay.yaml. */
+export function optionsSchema(): TSchema {
+  return {
+    $schema: 'https://json-schema.org/draft/2020-12/schema',
+    $id: 'urn:forebay:schema:forebay.yaml',
+    title: 'forebay.yaml',
+    ...optionsField.schema,
+  }
+}
