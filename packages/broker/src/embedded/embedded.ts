@@ -1,3 +1,5 @@
+export { embeddedBroker } from './embedded-broker.ts'
+export type { EmbeddedBrokerOptions } from './options.ts'
 export { openSqliteFile, type SqliteFile, sqliteCodeOf } from './sqlite-file.ts'
 export {
   answerCalls,

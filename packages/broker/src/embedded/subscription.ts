@@ -1,0 +1,65 @@
+import type { Batch, Subscription } from '../broker.ts'
+import type { Assignment, Window } from './assignment.ts'
+import { Wakeup } from './wakeup.ts'
+
+/** Most records of one batch, so that no partition keeps the others waiting. */
+export const BATCH_RECORDS_MAX = 500
+
+/** One member of a group: hands out what its assignments have, in turn. */
+export class EmbeddedSubscription implements Subscription {
+  readonly topics: ReadonlySet<string>
+  readonly window: Window
+  readonly wakeup = new Wakeup()
+  readonly #leave: (subscription: EmbeddedSubscription) => Promise<void>
+  #assignments: Assignment[] = []
+  #turn = 0
+  #failure: Error | null = null
+  #closing: Promise<void> | null = null
+
+  constructor(topics: readonly string[], window: Window, leave: (subscription: EmbeddedSubscription) => Promise<void>) {
+    this.topics = new Set(topics)
+    this.window = window
+    this.#leave = leave
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Batch, undefined> {
+    while (this.#closing === null) {
+      if (this.#failure !== null) throw this.#failure
+      const batch = this.#nextBatch()
+      if (batch !== null) yield batch
+      else await this.wakeup.sleep()
+    }
+    return undefined
+  }
+
+  assigned(assignments: Assignment[]): void {
+    this.#assignments = assignments
+    this.wakeup.wake()
+  }
+
+  /** The log is gone: the iteration throws. */
+  fail(error: Error): void {
+    this.#failure = error
+    this.wakeup.wake()
+  }
+
+  close(): Promise<void> {
+    if (this.#closing === null) {
+      this.#closing = this.#leave(this)
+      this.wakeup.wake()
+    }
+    return this.#closing
+  }
+
+  #nextBatch(): Batch | null {
+    const count = this.#assignments.length
+    for (let tried = 0; tried < count; tried++) {
+      const assignment = this.#assignments[this.#turn++ % count]!
+      const deliveries = assignment.collect(BATCH_RECORDS_MAX)
+      if (deliveries.length === 0) continue
+      const { topic, partition } = assignment.cursor.log
+      return { topic, partition, deliveries }
+    }
+    return null
+  }
+}
