@@ -21,6 +21,8 @@ export interface Metrics {
   readonly undecodable: Counter<'topic'>
   readonly waiters: Gauge
   readonly workerSessions: Gauge
+  /** Outcomes that workers sent for leases they did not hold. */
+  readonly outcomesRefused: Counter
   readonly refused: Counter<'code'>
 }
 
@@ -97,6 +99,11 @@ export function createMetrics(): Metrics {
     }),
     waiters: new Gauge({ name: 'forebay_waiters', help: 'Callers that wait for a result.', registers }),
     workerSessions: new Gauge({ name: 'forebay_worker_sessions', help: 'Workers that are connected.', registers }),
+    outcomesRefused: new Counter({
+      name: 'forebay_outcomes_refused_total',
+      help: 'Outcomes that workers sent for leases they did not hold.',
+      registers,
+    }),
     refused: new Counter({
       name: 'forebay_requests_refused_total',
       help: 'Requests that were answered with an error, by its code.',
