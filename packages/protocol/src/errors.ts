@@ -16,7 +16,9 @@ export const ERRORS = {
   IDEMPOTENCY_IN_FLIGHT: { http: 409, grpc: 'ABORTED', retry: true },
   RESULT_NOT_READY: { http: 409, grpc: 'FAILED_PRECONDITION', retry: true },
   TASK_GONE: { http: 410, grpc: 'NOT_FOUND', retry: false },
+  REQUEST_TIMEOUT: { http: 408, grpc: 'DEADLINE_EXCEEDED', retry: true },
   TASK_TOO_LARGE: { http: 413, grpc: 'RESOURCE_EXHAUSTED', retry: false },
+  HEADERS_TOO_LARGE: { http: 431, grpc: 'RESOURCE_EXHAUSTED', retry: false },
   SCHEMA_MISMATCH: { http: 422, grpc: 'INVALID_ARGUMENT', retry: false },
   IDEMPOTENCY_MISMATCH: { http: 422, grpc: 'INVALID_ARGUMENT', retry: false },
 

@@ -1,3 +1,6 @@
+import { hash, timingSafeEqual } from 'node:crypto'
+import { ForebayError } from '@forebay/protocol'
+
 /** Who may call: a name and the SHA-256 of its key. The key itself is never kept. */
 export interface AccessKey {
   readonly principal: string
@@ -7,3 +10,37 @@ export interface AccessKey {
 
 /** The principal of everybody while no keys are configured. */
 export const ANONYMOUS = 'anonymous'
+
+/**
+ * Turns the value of an Authorization header (or of the metadata of that name) into a principal. Throws
+ * UNAUTHENTICATED, always the same, so that nothing is learned of the keys; every key is compared, in constant time.
+ */
+export type Authenticate = (authorization: string | undefined) => string
+
+export function authenticator(keys: readonly AccessKey[]): Authenticate {
+  if (keys.length === 0) return () => ANONYMOUS
+  const known = keys.map(({ principal, sha256 }) => ({ principal, digest: Buffer.from(sha256, 'hex') }))
+  return (authorization) => {
+    const token = bearerToken(authorization)
+    const digest = hash('sha256', token, 'buffer')
+    let principal: string | undefined
+    for (const key of known) {
+      if (timingSafeEqual(key.digest, digest)) principal = key.principal
+    }
+    if (principal === undefined || token === NO_TOKEN) {
+      throw new ForebayError(
+        'UNAUTHENTICATED',
+        'Send the header "Authorization: Bearer <key>" with a key of this server.',
+      )
+    }
+    return principal
+  }
+}
+
+/** Stands for a header that holds no key: the work stays the same. */
+const NO_TOKEN = ''
+const BEARER = /^bearer +([\x21-\x7e]{1,4096})$/i
+
+function bearerToken(authorization: string | undefined): string {
+  return (authorization === undefined ? null : BEARER.exec(authorization)?.[1]) ?? NO_TOKEN
+}

@@ -1,0 +1,330 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { Clock } from '@forebay/broker'
+import { ForebayError, toForebayError } from '@forebay/protocol'
+import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify'
+import { parseDuration } from '../options/duration.ts'
+import type { HttpOptions } from '../options.ts'
+import { OCTET_STREAM } from '../records.ts'
+import type { Telemetry } from '../telemetry.ts'
+import type { AcceptingQueue, AcceptingQueues } from './accepting-queue.ts'
+import { type Admission, TASK_OVERHEAD_BYTES } from './admission.ts'
+import { sendAccepted, sendEnded, sendJson, sendTask } from './http-answers.ts'
+import { clientErrorAnswer, createHttpServer, FIELDS, methodNotAllowed, type ReadRequest } from './http-server.ts'
+import { readIdempotencyKey } from './idempotency.ts'
+import { OpenWaits } from './open-waits.ts'
+import { keyFromHeader } from './ordering-key.ts'
+import { appliedWait, type Preferences, readPreferences } from './preferences.ts'
+import type { Authenticate } from './principal.ts'
+import { sendProblem } from './problem.ts'
+import { readBody } from './read-body.ts'
+import type { ReadTask, TaskRead } from './read-task.ts'
+import { hasBody, type RequestFields } from './request-fields.ts'
+import type { Submit } from './submit.ts'
+import { traceHeaders } from './trace-context.ts'
+
+export interface HttpDoor {
+  listen(): Promise<{ readonly host: string; readonly port: number }>
+  /**
+   * Takes nothing new, answers those who wait with 202, lets go of connections as they fall idle and of the rest after
+   * `graceMs`. Resolves with the number of connections that were cut. A second call with a smaller grace shortens the first.
+   */
+  stop(graceMs: number): Promise<number>
+}
+
+export interface HttpDoorParts {
+  readonly http: HttpOptions
+  readonly queues: AcceptingQueues
+  readonly authenticate: Authenticate
+  readonly admission: Admission
+  readonly submit: Submit
+  readonly readTask: ReadTask
+  readonly health: () => Health
+  /** Longest `Forebay-Deadline`. ms */
+  readonly retentionMs: number
+  readonly clock: Clock
+  readonly telemetry: Telemetry
+}
+
+/** For /readyz. */
+export interface Health {
+  readonly ready: boolean
+  /** Why not, one line each. */
+  readonly reasons: readonly string[]
+  /** What an acknowledgement survives (P1). */
+  readonly profile: 'embedded' | 'replicated' | 'fsync'
+}
+
+export function createHttpDoor(parts: HttpDoorParts): HttpDoor {
+  const { http, queues, authenticate, admission, submit, readTask, clock, telemetry } = parts
+  const waits = new OpenWaits()
+  const refused = (code: string) => telemetry.metrics.refused.inc({ code })
+  const app = fastify({
+    serverFactory: (listener) => createHttpServer(listener, { stopping: () => admission.stopping, refused }),
+    clientErrorHandler: clientErrorAnswer(refused),
+    routerOptions: { maxParamLength: PARAMETER_CHARACTERS_MAX },
+    frameworkErrors: (_error, request, reply) => answer(request, reply, routeNotFound),
+    return503OnClosing: false,
+  })
+  const { server } = app
+  let stopped: Promise<number> | null = null
+  let cut = () => {}
+
+  // The body stays in the socket until its reader knows how much of it is welcome.
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('*', (_request, _payload, done) => done(null))
+  app.setNotFoundHandler((request, reply) => answer(request, reply, routeNotFound))
+  addRoutes()
+
+  return {
+    async listen() {
+      await app.listen({ host: http.host, port: http.port })
+      return { host: http.host, port: (server.address() as AddressInfo).port }
+    },
+    stop(graceMs) {
+      stopped ??= close()
+      const timer = clock.timer(graceMs, cut)
+      return stopped.finally(() => timer.cancel())
+    },
+  }
+
+  function addRoutes(): void {
+    const methods = new Map<string, Set<string>>()
+    const add = (method: 'GET' | 'POST' | 'PUT', url: string, handle: Handle) => {
+      app.route({ method, url, exposeHeadRoute: true, handler: (request, reply) => answer(request, reply, handle) })
+      const known = methods.get(url) ?? new Set()
+      for (const one of method === 'GET' ? ['GET', 'HEAD'] : [method]) known.add(one)
+      methods.set(url, known)
+    }
+    add('POST', '/v1/queues/:queue/tasks', (call) => {
+      const owner = authenticate(call.fields.authorization)
+      return handIn(queues.find(call.parameters.queue!), owner, NO_PARAMETERS, call)
+    })
+    for (const queue of queues.all) {
+      const { route } = queue.options
+      if (route === null) continue
+      add(route.method, route.path.replace(/\{(\w+)\}/g, ':$1'), (call) =>
+        handIn(queue, authenticate(call.fields.authorization), call.parameters, call),
+      )
+    }
+    add('GET', '/v1/tasks/:id', getTask)
+    add('GET', '/v1/tasks/:id/result', getResult)
+    add('GET', '/livez', ({ response }) => sendText(response, 'alive\n'))
+    add('GET', '/readyz', getReadiness)
+    add('GET', '/metrics', getMetrics)
+    for (const [url, known] of methods) refuseOtherMethods(app, url, known)
+  }
+
+  /** Every route goes through here: nothing that is thrown stays unanswered. */
+  function answer(request: FastifyRequest, reply: FastifyReply, handle: Handle): void {
+    reply.hijack()
+    const { raw } = request
+    const fields = (raw as ReadRequest)[FIELDS]!
+    const call: Call = { request: raw, response: reply.raw, fields, parameters: request.params as Call['parameters'] }
+    try {
+      const pending = handle(call)
+      if (pending !== undefined) pending.catch((thrown: unknown) => refuse(call, thrown))
+    } catch (thrown) {
+      refuse(call, thrown)
+    }
+  }
+
+  function refuse({ request, response, fields }: Call, thrown: unknown): void {
+    const error = toForebayError(thrown)
+    refused(error.code)
+    if (error.code === 'INTERNAL') telemetry.log.error({ err: error.cause }, 'answering a request failed')
+    if (response.destroyed || response.headersSent) {
+      response.destroy()
+      return
+    }
+    // Refused before the body was read: who waits for "100 Continue" may send it or not, so the connection has no clear
+    // next request; what others send is let pass, so that they come to read the answer.
+    const unread = !request.complete && hasBody(fields)
+    if (unread && fields.expect === undefined) discard(request)
+    sendProblem(response, error, unread && fields.expect !== undefined ? CLOSE : NO_HEADERS)
+  }
+
+  async function handIn(
+    queue: AcceptingQueue,
+    owner: string,
+    parameters: Call['parameters'],
+    call: Call,
+  ): Promise<void> {
+    const { request, response, fields } = call
+    const preferences = readPreferences(fields.prefer, http.waitMaxMs)
+    const idempotencyKey = readIdempotencyKey(fields.idempotencyKey)
+    const budgetMs = readBudget(fields.deadline, queue.options.deadlineMs, parts.retentionMs)
+    const given = fields.key === undefined ? null : keyFromHeader(fields.key)
+    let held = TASK_OVERHEAD_BYTES
+    admission.enter(held)
+    const kept = await keep().finally(() => admission.leave(held))
+    const extra = kept.replayed ? REPLAYED : NO_HEADERS
+    if (kept.wait === null) return accepted(kept.replayed && preferences.waitMs !== null ? 0 : null)
+    const view = await waits.during(response, kept.wait)
+    if (response.destroyed) return
+    if (view === null) return accepted(preferences.waitMs)
+    sendEnded(response, view, withApplied(extra, preferences, preferences.waitMs))
+
+    async function keep() {
+      const payload = await readBody(request, response, fields, queue.options.bodyBytesMax, admission)
+      held += payload.length
+      const header = (name: string) => request.headers[name] as string | undefined
+      return submit({
+        queue,
+        method: request.method!,
+        owner,
+        key: queue.check(payload, { given, parameters, header }),
+        payload,
+        contentType: fields.contentType ?? OCTET_STREAM,
+        headers: traceHeaders(fields.traceparent, fields.tracestate),
+        budgetMs,
+        idempotencyKey,
+        waitMs: preferences.waitMs ?? 0,
+      })
+    }
+
+    function accepted(waitedMs: number | null): void {
+      const { taskId, acceptedAtMs } = kept
+      sendAccepted(response, taskId, queue.nameJson, acceptedAtMs, withApplied(extra, preferences, waitedMs))
+    }
+  }
+
+  async function getTask(call: Call): Promise<void> {
+    const { read, applied } = await readFor(call)
+    sendTask(call.response, read, applied)
+  }
+
+  async function getResult(call: Call): Promise<void> {
+    const { read, applied } = await readFor(call)
+    if (read.view !== null && read.view.finishedAtMs !== null) return sendEnded(call.response, read.view, applied)
+    throw new ForebayError(
+      'RESULT_NOT_READY',
+      'The task has not ended yet; ask again, or wait with "Prefer: wait=10".',
+      {
+        members: { task: read.id.id, state: read.view?.state ?? 'pending' },
+      },
+    )
+  }
+
+  async function readFor({
+    response,
+    fields,
+    parameters,
+  }: Call): Promise<{ read: TaskRead; applied: readonly string[] }> {
+    const owner = authenticate(fields.authorization)
+    const id = parameters.id!
+    const preferences = readPreferences(fields.prefer, http.waitMaxMs)
+    const waitMs = preferences.waitMs ?? 0
+    if (waitMs === 0)
+      return { read: await readTask(id, owner, 0), applied: withApplied(NO_HEADERS, preferences, preferences.waitMs) }
+    const read = await waits.during(response, async (signal) => {
+      try {
+        return await readTask(id, owner, waitMs, signal)
+      } catch (thrown) {
+        if (!signal.aborted) throw thrown
+        return null
+      }
+    })
+    return { read: read ?? (await readTask(id, owner, 0)), applied: withApplied(NO_HEADERS, preferences, waitMs) }
+  }
+
+  function getReadiness({ response }: Call): void {
+    const { ready, reasons, profile } = parts.health()
+    const stopping = admission.stopping ? ['stopping'] : []
+    const open = ready && !admission.stopping
+    sendJson(response, open ? 200 : 503, NO_HEADERS, { ready: open, profile, reasons: [...stopping, ...reasons] })
+  }
+
+  async function getMetrics({ response }: Call): Promise<void> {
+    const { registry } = telemetry.metrics
+    sendText(response, await registry.metrics(), registry.contentType)
+  }
+
+  async function close(): Promise<number> {
+    admission.stop()
+    waits.end()
+    let left = 0
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+    cut = () => {
+      server.getConnections((_error, count) => {
+        left += count
+        server.closeAllConnections()
+      })
+    }
+    server.closeIdleConnections()
+    await closed
+    await app.close()
+    return left
+  }
+}
+
+interface Call {
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+  readonly fields: RequestFields
+  readonly parameters: Readonly<Record<string, string>>
+}
+
+type Handle = (call: Call) => Promise<void> | void
+
+/** A key of 256 bytes with every byte escaped fits. */
+const PARAMETER_CHARACTERS_MAX = 1_024
+/** How much of a refused body is let pass before the connection is cut. bytes */
+const DISCARD_BYTES_MAX = 8 * 1_048_576
+const NO_PARAMETERS: Call['parameters'] = {}
+const NO_HEADERS: readonly string[] = []
+const CLOSE: readonly string[] = ['Connection', 'close']
+const REPLAYED: readonly string[] = ['Idempotent-Replayed', 'true']
+
+function routeNotFound(): never {
+  throw new ForebayError(
+    'ROUTE_NOT_FOUND',
+    'There is nothing at this address; tasks are handed in at POST /v1/queues/{queue}/tasks.',
+  )
+}
+
+function refuseOtherMethods(app: FastifyInstance, url: string, known: ReadonlySet<string>): void {
+  const others = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'].filter((method) => !known.has(method))
+  const allow = ['Allow', [...known].join(', ')]
+  app.route({
+    method: others,
+    url,
+    exposeHeadRoute: false,
+    handler: (_request, reply) => {
+      reply.hijack()
+      sendProblem(reply.raw, methodNotAllowed(), [...allow, ...CLOSE])
+    },
+  })
+}
+
+function withApplied(extra: readonly string[], preferences: Preferences, waitedMs: number | null): readonly string[] {
+  if (waitedMs !== null) return [...extra, 'Preference-Applied', appliedWait(waitedMs)]
+  return preferences.respondAsync ? [...extra, 'Preference-Applied', 'respond-async'] : extra
+}
+
+/** The caller's Forebay-Deadline ('30s', '10m', or plain seconds), else the queue's. ms */
+function readBudget(text: string | undefined, budgetMs: number, budgetMaxMs: number): number {
+  if (text === undefined) return budgetMs
+  const ms = /^\d+(?:\.\d+)?$/.test(text) ? Math.round(Number(text) * 1_000) : parseDuration(text)
+  if (ms !== null && ms > 0 && ms <= budgetMaxMs) return ms
+  const shown = text.replace(/[^\x20-\x7e]/g, '?').slice(0, 32)
+  throw new ForebayError(
+    'BAD_HEADER',
+    `Forebay-Deadline: ${shown} is not a time from now of more than 0 and at most ${budgetMaxMs / 1_000} s; send one like 30s or 10m.`,
+    { members: { header: 'Forebay-Deadline', value: shown } },
+  )
+}
+
+function discard(request: IncomingMessage): void {
+  let left = DISCARD_BYTES_MAX
+  request.on('error', () => {})
+  request.on('data', (chunk: Buffer) => {
+    left -= chunk.length
+    if (left < 0) request.destroy()
+  })
+}
+
+function sendText(response: ServerResponse, body: string, contentType = 'text/plain; charset=utf-8'): void {
+  response.writeHead(200, ['Content-Type', contentType, 'Content-Length', String(Buffer.byteLength(body))])
+  response.end(body)
+}

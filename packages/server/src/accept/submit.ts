@@ -1,0 +1,212 @@
+import { type Broker, type Clock, PublishError } from '@forebay/broker'
+import { ForebayError } from '@forebay/protocol'
+import { taskRecord } from '../records.ts'
+import type { Expectation, Replies, TaskView } from '../reply/replies.ts'
+import type { ClaimKey, Store } from '../store/store.ts'
+import type { Task, TaskHeader } from '../task.ts'
+import type { Telemetry } from '../telemetry.ts'
+import type { AcceptingQueue } from './accepting-queue.ts'
+import { TASK_OVERHEAD_BYTES } from './admission.ts'
+import { fingerprint } from './idempotency.ts'
+import type { TaskIdParts, TaskIds } from './task-id.ts'
+import { viewOf } from './task-view.ts'
+
+/** A request that has passed every check. */
+export interface Submission {
+  readonly queue: AcceptingQueue
+  /** As in `Asked`. */
+  readonly method: string
+  readonly owner: string
+  readonly key: string | null
+  readonly payload: Uint8Array
+  readonly contentType: string
+  readonly headers: readonly TaskHeader[]
+  readonly budgetMs: number
+  readonly idempotencyKey: string | null
+  /** How long the caller would wait for the end; 0: not at all. */
+  readonly waitMs: number
+}
+
+export interface Kept {
+  readonly taskId: string
+  readonly acceptedAtMs: number
+  /** An earlier request with the same idempotency key had made this task. */
+  readonly replayed: boolean
+  /**
+   * Resolves with how the task ended, or with null when the wait was over or the signal aborted first; the task goes on.
+   * To be called once, at once. Null when there is nothing to wait for: not asked to, or too many wait already.
+   */
+  readonly wait: ((signal: AbortSignal) => Promise<TaskView | null>) | null
+}
+
+export type Submit = (submission: Submission) => Promise<Kept>
+
+export interface SubmitParts {
+  readonly broker: Broker
+  readonly replies: Replies
+  readonly store: Store
+  readonly ids: TaskIds
+  readonly clock: Clock
+  readonly telemetry: Telemetry
+  /** How long an idempotency key stands for its task. ms */
+  readonly idempotencyWindowMs: number
+}
+
+/**
+ * The one road from a checked request to a kept task, for every door: name it, claim its idempotency key, expect its
+ * answer, append it, and only then say so.
+ *
+ * Throws NOT_ACCEPTED when nothing was kept, OUTCOME_UNKNOWN (with the task's id) when it may have been (P9).
+ */
+export function createSubmit(parts: SubmitParts): Submit {
+  const { broker, replies, store, ids, clock, telemetry } = parts
+  const { recordBytesMax } = broker.capabilities
+
+  return async (submission) => {
+    const { queue, idempotencyKey, waitMs } = submission
+    if (submission.payload.length + TASK_OVERHEAD_BYTES > recordBytesMax) throw tooLargeForLog(recordBytesMax)
+    let task = newTask(submission)
+    let claim: ClaimKey | null = null
+    if (idempotencyKey !== null) {
+      claim = { principal: submission.owner, route: queue.options.name, key: idempotencyKey }
+      const reservation = await reserve(claim, task.id, submission)
+      if (reservation.kind === 'kept') return replay(reservation.taskId, submission)
+      if (reservation.kind === 'resume') task = resumed(task, reservation.taskId)
+    }
+    const expectation = waitMs > 0 && task.lane === replies.lane ? replies.expect(task.id) : null
+    await append(task, queue, claim, expectation)
+    queue.meters.accepted()
+    if (claim !== null) await confirm(claim)
+    return {
+      taskId: task.id,
+      acceptedAtMs: task.acceptedAtMs,
+      replayed: false,
+      wait: expectation === null ? null : waitFor(expectation, waitMs),
+    }
+  }
+
+  function newTask({ queue, owner, key, payload, contentType, headers, budgetMs }: Submission): Task {
+    const acceptedAtMs = clock.wallMs()
+    const { lane } = replies
+    const id = ids.mint({ owner, queue: queue.options.name, lane, acceptedAtMs, budgetMs })
+    return { id, queue: queue.options.name, key, payload, contentType, headers, owner, lane, acceptedAtMs, budgetMs }
+  }
+
+  async function append(
+    task: Task,
+    queue: AcceptingQueue,
+    claim: ClaimKey | null,
+    expectation: Expectation | null,
+  ): Promise<void> {
+    try {
+      await broker.publish([taskRecord(task, queue.options.topic, queue.partition(task.key))])
+    } catch (thrown) {
+      expectation?.cancel()
+      const refused = thrown instanceof PublishError && thrown.failed.every((one) => one.outcome === 'refused')
+      if (!refused) throw outcomeUnknown(task.id, thrown)
+      if (claim !== null) await release(claim)
+      throw new ForebayError('NOT_ACCEPTED', 'The log did not take the task; nothing was kept. Send it again.', {
+        cause: thrown,
+      })
+    }
+  }
+
+  async function reserve(claim: ClaimKey, taskId: string, submission: Submission) {
+    const { idempotencyWindowMs: windowMs } = parts
+    const asked = { ...submission, queue: submission.queue.options.name }
+    const reservation = await store
+      .reserve({ ...claim, taskId, fingerprint: fingerprint(asked), windowMs })
+      .catch((thrown: unknown) => {
+        throw new ForebayError('NOT_ACCEPTED', 'The idempotency key could not be looked up; nothing was kept.', {
+          cause: thrown,
+        })
+      })
+    if (reservation.kind === 'in-flight') {
+      throw new ForebayError(
+        'IDEMPOTENCY_IN_FLIGHT',
+        'A request with this Idempotency-Key is being accepted right now.',
+      )
+    }
+    if (reservation.kind === 'mismatch') {
+      throw new ForebayError(
+        'IDEMPOTENCY_MISMATCH',
+        'This Idempotency-Key was used for another request (other queue, ordering key, content type or body); use a new one.',
+      )
+    }
+    return reservation
+  }
+
+  /** The first record of this id may be in the log, so the second must go by the same lane and deadline. */
+  function resumed(task: Task, taskId: string): Task {
+    const id = ids.read(taskId, task.owner)
+    if (id === null) throw unreadableClaim()
+    const { lane, acceptedAtMs, deadlineAtMs } = id
+    return { ...task, id: taskId, lane, acceptedAtMs, budgetMs: deadlineAtMs - acceptedAtMs }
+  }
+
+  function replay(taskId: string, { owner, waitMs }: Submission): Kept {
+    const id = ids.read(taskId, owner)
+    if (id === null) throw unreadableClaim()
+    return {
+      taskId,
+      acceptedAtMs: id.acceptedAtMs,
+      replayed: true,
+      wait: waitMs === 0 ? null : waitForOther(id, waitMs),
+    }
+  }
+
+  /** For a task that another request handed in. That it is kept is true, whatever comes of the wait. */
+  function waitForOther(id: TaskIdParts, waitMs: number): NonNullable<Kept['wait']> {
+    return async (signal) => {
+      const view = await replies.read(id, waitMs, signal).catch(() => null)
+      return view === null || view.finishedAtMs === null ? null : view
+    }
+  }
+
+  /** Best effort: a claim that is not confirmed resumes with the same id, which does no harm. */
+  async function confirm(claim: ClaimKey): Promise<void> {
+    await store
+      .confirm(claim)
+      .catch((err: unknown) => telemetry.log.warn({ err }, 'confirming an idempotency key failed'))
+  }
+
+  async function release(claim: ClaimKey): Promise<void> {
+    await store
+      .release(claim)
+      .catch((err: unknown) => telemetry.log.warn({ err }, 'releasing an idempotency key failed'))
+  }
+}
+
+/** Apart from the rest, so that a waiting caller holds no body in memory. */
+function waitFor(expectation: Expectation, waitMs: number): NonNullable<Kept['wait']> {
+  return async (signal) => {
+    const result = await expectation.result(waitMs, signal)
+    return result === null ? null : viewOf(result)
+  }
+}
+
+function outcomeUnknown(taskId: string, cause: unknown): ForebayError {
+  return new ForebayError(
+    'OUTCOME_UNKNOWN',
+    'The log did not say whether it took the task. Send it again under the same Idempotency-Key, or ask for this task later.',
+    { members: { task: taskId }, cause },
+  )
+}
+
+function tooLargeForLog(recordBytesMax: number): ForebayError {
+  return new ForebayError(
+    'TASK_TOO_LARGE',
+    `The body is larger than the log takes in one record (${recordBytesMax} bytes).`,
+    {
+      members: { limit: recordBytesMax },
+    },
+  )
+}
+
+/** The key that signed the claimed id is gone from the cluster topic. */
+function unreadableClaim(): ForebayError {
+  return new ForebayError(
+    'IDEMPOTENCY_MISMATCH',
+    'This Idempotency-Key stands for a task that cannot be read any more; use a new one.',
+  )
+}

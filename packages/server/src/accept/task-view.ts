@@ -1,0 +1,40 @@
+import { type ErrorCode, ForebayError, isErrorCode } from '@forebay/protocol'
+import type { TaskView } from '../reply/replies.ts'
+import type { EndState, Result } from '../task.ts'
+
+/** A result heard on the lane, as a reader of the store would see it. */
+export function viewOf(result: Result): TaskView {
+  const { taskId, queue, owner, attempts, finishedAtMs, end } = result
+  const common = { taskId, queue, owner, attempts, finishedAtMs, state: end.state }
+  return end.state === 'succeeded'
+    ? { ...common, fault: null, payload: end.payload, contentType: end.contentType }
+    : { ...common, fault: end.fault, payload: null, contentType: null }
+}
+
+/** Why the task did not succeed, or why its last attempt did not, as an error of the table. */
+export function faultOf(view: TaskView): ForebayError {
+  const code: ErrorCode = view.fault !== null && isErrorCode(view.fault.code) ? view.fault.code : 'INTERNAL'
+  const detail = view.fault?.detail ?? FAULT_UNKNOWN
+  return new ForebayError(code, detail, {
+    members: { task: view.taskId, state: view.state, attempts: view.attempts },
+  })
+}
+
+const FAULT_UNKNOWN = 'The task did not succeed; why was not recorded.'
+
+/** What is said of a task whose deadline has passed and that no store has ever heard of. */
+export function expiredView(taskId: string, queue: string, owner: string, deadlineAtMs: number): TaskView {
+  const state: EndState = 'expired'
+  const fault = { code: 'TASK_EXPIRED', detail: 'The deadline passed before the task came to an end.' }
+  return {
+    taskId,
+    queue,
+    owner,
+    state,
+    attempts: 0,
+    finishedAtMs: deadlineAtMs,
+    fault,
+    payload: null,
+    contentType: null,
+  }
+}
