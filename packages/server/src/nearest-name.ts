@@ -4,8 +4,10 @@ export function nearestName(wanted: string, known: Iterable<string>): string | n
   let best: string | null = null
   let bestDistance = Math.max(1, Math.floor(asked.length / 3)) + 1
   for (const name of known) {
-    if (Math.abs(name.length - asked.length) >= bestDistance) continue
-    const distance = editDistance(asked, name.toLowerCase())
+    // A common beginning is a hint of its own: 'retries' means 'retry'.
+    const bonus = asked.length >= HINT_LENGTH && name.toLowerCase().startsWith(asked.slice(0, HINT_LENGTH)) ? 1 : 0
+    if (Math.abs(name.length - asked.length) - bonus >= bestDistance) continue
+    const distance = editDistance(asked, name.toLowerCase()) - bonus
     if (distance < bestDistance) {
       best = name
       bestDistance = distance
@@ -16,6 +18,7 @@ export function nearestName(wanted: string, known: Iterable<string>): string | n
 
 /** A caller may send anything as a name; what is compared of it is bounded. */
 const NAME_LENGTH_MAX = 100
+const HINT_LENGTH = 4
 
 /** Insertions, removals, replacements and swaps of neighbours (optimal string alignment). */
 function editDistance(a: string, b: string): number {

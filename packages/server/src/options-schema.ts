@@ -1,6 +1,6 @@
 import type { TSchema } from 'typebox'
 import { brokerField, kafkaField } from './options/broker-fields.ts'
-import { type Field, type GivenOf, leaf, list, map, object, quote, type ValueOf } from './options/field.ts'
+import { type Field, type GivenOf, leaf, list, map, object, quote, required, type ValueOf } from './options/field.ts'
 import { keySourceField } from './options/key-source-field.ts'
 import { routeField } from './options/route-field.ts'
 import { address, choice, duration, integer, path, size, text } from './options/scalar-fields.ts'
@@ -43,14 +43,23 @@ const grpcField = object('The door for workers, and for callers who speak gRPC.'
 })
 
 const accessKeyField = object('One key. `forebay keys new NAME` makes one.', {
-  principal: text('Who calls with it. A task can only be read by the principal that handed it in.', {
-    pattern: '^[A-Za-z0-9][A-Za-z0-9._@:/-]{0,127}$',
-    rule: 'Use up to 128 letters, digits and . _ @ : / - and begin with a letter or digit.',
-  }),
-  sha256: text('SHA-256 of the key, 64 hex digits; the key itself is kept nowhere.', {
-    pattern: '^[0-9a-fA-F]{64}$',
-    rule: 'Write the 64 hex digits that `forebay keys new NAME` prints, in quotes.',
-  }),
+  principal: required(
+    text('Who calls with it. A task can only be read by the principal that handed it in.', {
+      pattern: '^[A-Za-z0-9][A-Za-z0-9._@:/-]{0,127}$',
+      rule: 'Use up to 128 letters, digits and . _ @ : / - and begin with a letter or digit.',
+    }),
+    'This key belongs to nobody.',
+    'Add `principal`.',
+  ),
+  sha256: required(
+    text('SHA-256 of the key, 64 hex digits; the key itself is kept nowhere.', {
+      pattern: '^[0-9a-fA-F]{64}$',
+      rule: 'Write the 64 hex digits that `forebay keys new NAME` prints, in quotes.',
+      secret: true,
+    }),
+    'This entry holds no key.',
+    'Add `sha256`.',
+  ),
 })
 
 const retryField = object('When to try again.', {

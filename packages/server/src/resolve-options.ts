@@ -107,8 +107,6 @@ function resolveBroker(read: ReadOptions, place: Place, files: FileReader): Serv
 function resolveAuth(read: ReadOptions, place: Place): AuthOptions {
   const seen = new Map<string, number>()
   const keys = read.auth.keys.map(({ principal, sha256 }, index) => {
-    if (principal === null) place.at(index).refuse(null, 'This key belongs to nobody.', 'Add `principal`.')
-    if (sha256 === null) place.at(index).refuse(null, 'This entry holds no key.', 'Add `sha256`.')
     if (principal !== null && RESERVED_PRINCIPALS.has(principal)) {
       const message = `${quote(principal)} is a name of Forebay's own.`
       place.at(index, 'principal').refuse(principal, message, 'Use another name.')

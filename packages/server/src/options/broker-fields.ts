@@ -1,6 +1,6 @@
 import type { KafkaSasl, KafkaTls } from '../options.ts'
 import { formatAddress, parseAddress } from './address.ts'
-import { type Field, leaf, object, type Place, quote } from './field.ts'
+import { type Field, leaf, object, type Place, quote, required } from './field.ts'
 import { choice, flag, integer, path, text } from './scalar-fields.ts'
 
 export type BrokerChoice =
@@ -78,9 +78,11 @@ const saslMembersField = object('User and password.', {
     ['PLAIN', 'SCRAM-SHA-256', 'SCRAM-SHA-512'],
     'SCRAM-SHA-512',
   ),
-  username: text('The user.'),
-  password: text(
-    'The password; better given as FOREBAY_KAFKA_SASL_PASSWORD or in a file as FOREBAY_KAFKA_SASL_PASSWORD_FILE.',
+  username: required(text('The user.'), 'SASL needs a user.', 'Add `username`.'),
+  password: required(
+    text('The password; better given as FOREBAY_KAFKA_SASL_PASSWORD or in a file as FOREBAY_KAFKA_SASL_PASSWORD_FILE.'),
+    'SASL needs a password.',
+    'Set FOREBAY_KAFKA_SASL_PASSWORD, or add `password`.',
   ),
 })
 
@@ -89,10 +91,6 @@ const saslField: Field<typeof saslMembersField.given, KafkaSasl | null> = {
   read(given, place) {
     if (given === undefined || given === null) return null
     const { mechanism, username, password } = saslMembersField.read(given, place)
-    if (username === null) place.refuse('(hidden)', 'SASL needs a user.', 'Add `username`.')
-    if (password === null) {
-      place.refuse('(hidden)', 'SASL needs a password.', 'Set FOREBAY_KAFKA_SASL_PASSWORD, or add `password`.')
-    }
     return { mechanism, username: username ?? '', password: password ?? '' }
   },
 }

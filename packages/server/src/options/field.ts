@@ -167,6 +167,21 @@ export function list<Given, Value>(
   }
 }
 
+/** Refuses where nothing is given. */
+export function required<Given, Value>(
+  field: Field<Given, Value | null>,
+  message: string,
+  fix: string,
+): Field<Given, Value | null> {
+  return {
+    ...field,
+    read(given, place) {
+      if (given === undefined || given === null) place.refuse(null, message, fix)
+      return field.read(given, place)
+    },
+  }
+}
+
 /** How a given value is shown to people: short, and a string always with its quotes. */
 export function quote(given: unknown): string {
   let text: string

@@ -1,7 +1,7 @@
+import { bodyCheck } from '../accept/body-schema.ts'
 import type { QueueOptions, TargetOptions } from '../options.ts'
 import type { ReadOptions, ReadQueue } from '../options-schema.ts'
 import { CLUSTER_TOPIC, deadTopic, RESULTS_TOPIC, taskTopic } from '../topics.ts'
-import { schemaFault } from './body-schema.ts'
 import { formatDuration } from './duration.ts'
 import { type Place, quote } from './field.ts'
 import type { FileReader } from './file-reader.ts'
@@ -40,7 +40,7 @@ function resolveQueue(
       backoffMs: queue.retry.backoff,
       backoffMaxMs: queue.retry.backoffMax,
     },
-    schema: resolveSchema(queue.schema, place.at('schema'), files),
+    schema: resolveSchema(name, queue.schema, place.at('schema'), files),
     bodyBytesMax: queue.bodyMax ?? read.http.bodyMax,
     partitions: queue.partitions ?? read.partitions,
   }
@@ -84,11 +84,14 @@ function resolveTarget(queue: ReadQueue, place: Place, files: FileReader): Targe
   return target
 }
 
-function resolveSchema(given: string | object | null, place: Place, files: FileReader): object | null {
+function resolveSchema(queue: string, given: string | object | null, place: Place, files: FileReader): object | null {
   const schema = typeof given === 'string' ? files.json(given, place) : given
   if (schema === null) return null
-  const fault = schemaFault(schema)
-  if (fault !== null) place.refuse(given, `This JSON Schema cannot be used: ${fault}.`, 'Mend the schema (2020-12).')
+  try {
+    bodyCheck(queue, schema)
+  } catch (error) {
+    place.refuse(given, `${(error as Error).message.replace(/\.$/, '')}.`, 'Mend the schema.')
+  }
   return schema
 }
 

@@ -131,6 +131,8 @@ export interface TextRule {
   readonly pattern: string
   /** What to write, as a sentence. */
   readonly rule: string
+  /** What is given may be a secret by mistake, and is then not repeated. */
+  readonly secret?: boolean
 }
 
 /** Null where nothing is given. */
@@ -142,8 +144,13 @@ export function text(about: string, rule: TextRule = ANY_TEXT): Field<string, st
     absent: null,
     parse(given, place) {
       if (typeof given !== 'string') place.refuse(given, `${quote(given)} is not text.`, rule.rule)
-      else if (!legal.test(given)) place.refuse(given, `${quote(given)} cannot be used here.`, rule.rule)
-      else return given
+      else if (!legal.test(given)) {
+        place.refuse(
+          rule.secret ? null : given,
+          `${rule.secret ? 'This' : quote(given)} cannot be used here.`,
+          rule.rule,
+        )
+      } else return given
     },
   })
 }

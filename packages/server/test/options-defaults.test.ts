@@ -1,0 +1,133 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { requireOptions, resolveOptions } from '../src/resolve-options.ts'
+
+const context = { hostname: 'host-1', folderOf: () => '/srv' }
+
+test('an empty file, an empty object and nothing at all mean the documented defaults', () => {
+  for (const given of [undefined, null, {}, { http: null, queues: null }]) {
+    assert.deepEqual(requireOptions(given as never, context), {
+      instance: 'host-1:8080',
+      roles: new Set(['gateway', 'dispatcher', 'recorder']),
+      broker: { kind: 'embedded' },
+      store: { kind: 'embedded' },
+      dataDir: '/srv/.forebay',
+      http: {
+        host: '127.0.0.1',
+        port: 8080,
+        bodyBytesMax: 1_048_576,
+        waitMaxMs: 60_000,
+        waitersMax: 10_000,
+        acceptingBytesMax: 67_108_864,
+      },
+      grpc: { host: '127.0.0.1', port: 8081, sessionsMax: 1_000, leaseMs: 15_000 },
+      auth: { keys: [] },
+      queues: new Map(),
+      partitions: 12,
+      retentionMs: 86_400_000,
+      stopGraceMs: 10_000,
+    })
+  }
+})
+
+test('a queue of which only the name is given gets the documented defaults', () => {
+  const { queues } = requireOptions({ queues: { thumbnails: null } }, context)
+  assert.deepEqual(queues.get('thumbnails'), {
+    name: 'thumbnails',
+    topic: 'forebay.tasks.thumbnails',
+    route: null,
+    key: null,
+    order: 'none',
+    target: { kind: 'workers' },
+    concurrency: 1_000,
+    timeoutMs: 30_000,
+    deadlineMs: 86_400_000,
+    retry: { attemptsMax: 5, withinMs: 600_000, backoffMs: 200, backoffMaxMs: 30_000 },
+    schema: null,
+    bodyBytesMax: 1_048_576,
+    partitions: 12,
+  })
+})
+
+test('the queues of the design page resolve to what they say', () => {
+  const { queues } = requireOptions(
+    {
+      queues: {
+        orders: {
+          route: 'POST /orders/{customer}',
+          key: 'path.customer',
+          order: 'key',
+          target: 'grpc://127.0.0.1:50051/shop.v1.Orders/Place',
+        },
+        legacy: { target: 'http://127.0.0.1:9000/jobs', key: 'header.X-Customer' },
+        nested: { key: 'body./customer/id', target: 'grpcs://[::1]:443/Echo/Say' },
+        plain: { order: 'key' },
+      },
+    },
+    context,
+  )
+  assert.deepEqual(queues.get('orders')!.route, {
+    method: 'POST',
+    path: '/orders/{customer}',
+    parameters: ['customer'],
+  })
+  assert.deepEqual(queues.get('orders')!.key, { from: 'path', parameter: 'customer' })
+  assert.deepEqual(queues.get('orders')!.target, {
+    kind: 'grpc',
+    address: '127.0.0.1:50051',
+    service: 'shop.v1.Orders',
+    method: 'Place',
+    tls: false,
+    descriptors: null,
+  })
+  assert.deepEqual(queues.get('legacy')!.target, { kind: 'http', url: 'http://127.0.0.1:9000/jobs' })
+  assert.deepEqual(queues.get('legacy')!.key, { from: 'header', header: 'x-customer' })
+  assert.deepEqual(queues.get('nested')!.key, { from: 'body', pointer: '/customer/id' })
+  assert.equal(queues.get('nested')!.target.kind === 'grpc' && queues.get('nested')!.target.tls, true)
+  assert.equal(queues.get('plain')!.order, 'key')
+})
+
+test('with the embedded store a gateway records too, and a dispatcher alone does not', () => {
+  assert.deepEqual(requireOptions({ roles: ['gateway'] }, context).roles, new Set(['gateway', 'recorder']))
+  assert.deepEqual(requireOptions({ roles: ['dispatcher'] }, context).roles, new Set(['dispatcher']))
+})
+
+test('Kafka addresses get their usual port, and what is under kafka is passed on', () => {
+  const { broker } = requireOptions(
+    {
+      broker: 'kafka://one,two:9093',
+      kafka: {
+        tls: true,
+        sasl: { mechanism: 'SCRAM-SHA-256', username: 'me', password: 'secret' },
+        replicationFactor: 2,
+        fsync: true,
+      },
+    },
+    context,
+  )
+  assert.deepEqual(broker, {
+    kind: 'kafka',
+    bootstrap: ['one:9092', 'two:9093'],
+    tls: {},
+    sasl: { mechanism: 'SCRAM-SHA-256', username: 'me', password: 'secret' },
+    replicationFactor: 2,
+    fsync: true,
+  })
+})
+
+test('programs that pass something wrong get every fault in one CONFIG_INVALID', () => {
+  assert.throws(
+    () => requireOptions({ partitions: 0, queues: { hello: { timeout: 'soon' } } }, context),
+    (error: { code?: string; message?: string }) =>
+      error.code === 'CONFIG_INVALID' &&
+      /^partitions: /m.test(error.message ?? '') &&
+      /^queues\.hello\.timeout: "soon"/m.test(error.message ?? ''),
+  )
+})
+
+test('names that mean something to JavaScript objects are plain unknown keys', () => {
+  for (const name of ['__proto__', 'constructor', 'toString']) {
+    const resolution = resolveOptions(JSON.parse(`{"${name}": {"http": 1}}`), context)
+    assert.equal(resolution.ok, false, name)
+  }
+})
