@@ -5,6 +5,7 @@ import type { Store } from '../store/store.ts'
 import type { Telemetry } from '../telemetry.ts'
 import { acceptingQueues } from './accepting-queue.ts'
 import { Admission } from './admission.ts'
+import { createGrpcDoor, type GrpcDoor } from './grpc-door.ts'
 import { createHttpDoor, type Health, type HttpDoor } from './http-door.ts'
 import { authenticator } from './principal.ts'
 import { createReadTask } from './read-task.ts'
@@ -14,6 +15,7 @@ import { createTaskIds, type TaskIdKeys } from './task-id.ts'
 /** The first step of a task: every door into it, and the one road behind them. */
 export interface Doors {
   readonly http: HttpDoor
+  readonly grpc: GrpcDoor
   /** Bytes of bodies that are on their way into the log. */
   readonly admission: Admission
 }
@@ -44,5 +46,5 @@ export function createDoors(parts: DoorsParts): Doors {
   const submit = createSubmit({ broker, replies, store, ids, clock, telemetry, idempotencyWindowMs: retentionMs })
   const readTask = createReadTask({ ids, replies, clock, retentionMs })
   const road = { http, queues, authenticate, admission, submit, readTask, retentionMs, clock, telemetry }
-  return { admission, http: createHttpDoor({ ...road, health }) }
+  return { admission, http: createHttpDoor({ ...road, health }), grpc: createGrpcDoor(road) }
 }

@@ -12,7 +12,7 @@ import { type Admission, TASK_OVERHEAD_BYTES } from './admission.ts'
 import { sendAccepted, sendEnded, sendJson, sendTask } from './http-answers.ts'
 import { clientErrorAnswer, createHttpServer, FIELDS, methodNotAllowed, type ReadRequest } from './http-server.ts'
 import { readIdempotencyKey } from './idempotency.ts'
-import { OpenWaits } from './open-waits.ts'
+import { type Caller, OpenWaits } from './open-waits.ts'
 import { keyFromHeader } from './ordering-key.ts'
 import { appliedWait, type Preferences, readPreferences } from './preferences.ts'
 import type { Authenticate } from './principal.ts'
@@ -160,7 +160,7 @@ export function createHttpDoor(parts: HttpDoorParts): HttpDoor {
     const kept = await keep().finally(() => admission.leave(held))
     const extra = kept.replayed ? REPLAYED : NO_HEADERS
     if (kept.wait === null) return accepted(kept.replayed && preferences.waitMs !== null ? 0 : null)
-    const view = await waits.during(response, kept.wait)
+    const view = await waits.during(callerOf(response), kept.wait)
     if (response.destroyed) return
     if (view === null) return accepted(preferences.waitMs)
     sendEnded(response, view, withApplied(extra, preferences, preferences.waitMs))
@@ -217,7 +217,7 @@ export function createHttpDoor(parts: HttpDoorParts): HttpDoor {
     const waitMs = preferences.waitMs ?? 0
     if (waitMs === 0)
       return { read: await readTask(id, owner, 0), applied: withApplied(NO_HEADERS, preferences, preferences.waitMs) }
-    const read = await waits.during(response, async (signal) => {
+    const read = await waits.during(callerOf(response), async (signal) => {
       try {
         return await readTask(id, owner, waitMs, signal)
       } catch (thrown) {
@@ -313,6 +313,16 @@ function readBudget(text: string | undefined, budgetMs: number, budgetMaxMs: num
     `Forebay-Deadline: ${shown} is not a time from now of more than 0 and at most ${budgetMaxMs / 1_000} s; send one like 30s or 10m.`,
     { members: { header: 'Forebay-Deadline', value: shown } },
   )
+}
+
+function callerOf(response: ServerResponse): Caller {
+  return {
+    get gone() {
+      return response.destroyed
+    },
+    onGone: (leave) => response.on('close', leave),
+    offGone: (leave) => response.off('close', leave),
+  }
 }
 
 function discard(request: IncomingMessage): void {

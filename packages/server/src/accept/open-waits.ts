@@ -1,4 +1,9 @@
-import type { ServerResponse } from 'node:http'
+/** A caller who may go away while waiting. */
+export interface Caller {
+  readonly gone: boolean
+  onGone(leave: () => void): void
+  offGone(leave: () => void): void
+}
 
 /** The callers that wait for an end right now; a stop lets all of them go at once. */
 export class OpenWaits {
@@ -6,16 +11,16 @@ export class OpenWaits {
   #ended = false
 
   /** Runs a wait that its signal ends when the caller goes away or the server stops. */
-  async during<T>(response: ServerResponse, wait: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  async during<T>(caller: Caller, wait: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const controller = new AbortController()
     const leave = () => controller.abort()
-    if (this.#ended || response.destroyed) controller.abort()
+    if (this.#ended || caller.gone) controller.abort()
     this.#open.add(controller)
-    response.on('close', leave)
+    caller.onGone(leave)
     try {
       return await wait(controller.signal)
     } finally {
-      response.off('close', leave)
+      caller.offGone(leave)
       this.#open.delete(controller)
     }
   }

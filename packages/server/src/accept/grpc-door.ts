@@ -1,0 +1,256 @@
+import { create } from '@bufbuild/protobuf'
+import { type Duration, timestampFromMs } from '@bufbuild/protobuf/wkt'
+import type { Clock } from '@forebay/broker'
+import {
+  ERRORS,
+  ForebayError,
+  type GetRequest,
+  type GetResponse,
+  GetResponseSchema,
+  grpcDefinition,
+  type SubmitRequest,
+  type SubmitResponse,
+  SubmitResponseSchema,
+  TaskService,
+  TaskState,
+  toForebayError,
+} from '@forebay/protocol'
+import {
+  Metadata,
+  type MetadataValue,
+  type ServerUnaryCall,
+  type ServiceDefinition,
+  type ServiceError,
+  type sendUnaryData,
+  status,
+  type UntypedServiceImplementation,
+} from '@grpc/grpc-js'
+import { isMediaType } from '../execute/media-type.ts'
+import type { HttpOptions } from '../options.ts'
+import { OCTET_STREAM } from '../records.ts'
+import type { TaskView } from '../reply/replies.ts'
+import type { TaskState as StateName } from '../task.ts'
+import type { Telemetry } from '../telemetry.ts'
+import type { AcceptingQueues } from './accepting-queue.ts'
+import { type Admission, TASK_OVERHEAD_BYTES } from './admission.ts'
+import { readIdempotencyKey } from './idempotency.ts'
+import { type Caller, OpenWaits } from './open-waits.ts'
+import type { KeyHints } from './ordering-key.ts'
+import type { Authenticate } from './principal.ts'
+import type { ReadTask } from './read-task.ts'
+import type { Submit } from './submit.ts'
+import { faultOf } from './task-view.ts'
+import { traceHeaders } from './trace-context.ts'
+
+/** The twin of the HTTP door: forebay.task.v1.TaskService, for a gRPC server that somebody else runs. */
+export interface GrpcDoor {
+  /** For `Server.addService`. */
+  readonly definition: ServiceDefinition
+  readonly handlers: UntypedServiceImplementation
+  /** Takes no new tasks and answers those who wait; the server's own shutdown lets the calls end. */
+  stop(): void
+}
+
+export interface GrpcDoorParts {
+  /** For the longest wait. */
+  readonly http: Pick<HttpOptions, 'waitMaxMs'>
+  readonly queues: AcceptingQueues
+  readonly authenticate: Authenticate
+  readonly admission: Admission
+  readonly submit: Submit
+  readonly readTask: ReadTask
+  /** Longest `deadline` of a task. ms */
+  readonly retentionMs: number
+  readonly clock: Clock
+  readonly telemetry: Telemetry
+}
+
+/** A wait ends this much before the call's own deadline, so that its answer still arrives. ms */
+export const DEADLINE_MARGIN_MS = 50
+
+export function createGrpcDoor(parts: GrpcDoorParts): GrpcDoor {
+  const { queues, authenticate, admission, submit, readTask, clock, telemetry } = parts
+  const waits = new OpenWaits()
+  return {
+    definition: grpcDefinition(TaskService),
+    handlers: { Submit: unary(submitTask), Get: unary(getTask) },
+    stop() {
+      admission.stop()
+      waits.end()
+    },
+  }
+
+  async function submitTask(call: ServerUnaryCall<SubmitRequest, SubmitResponse>): Promise<SubmitResponse> {
+    const { request, metadata } = call
+    const owner = authenticate(onlyText(metadata, 'authorization'))
+    const queue = queues.find(request.queue)
+    const { payload } = request
+    const { bodyBytesMax, deadlineMs } = queue.options
+    if (payload.length > bodyBytesMax) {
+      throw new ForebayError(
+        'TASK_TOO_LARGE',
+        `payload is larger than the ${bodyBytesMax} bytes that this queue takes.`,
+        {
+          members: { limit: bodyBytesMax },
+        },
+      )
+    }
+    const contentType = request.contentType === '' ? OCTET_STREAM : request.contentType
+    if (!isMediaType(contentType)) {
+      throw new ForebayError('BAD_REQUEST', 'content_type is not a media type; send one like "application/json".')
+    }
+    const waitMs = boundedWait(call, request.wait)
+    const idempotencyKey = readIdempotencyKey(request.idempotencyKey)
+    const budgetMs = readBudget(request.deadline, deadlineMs)
+    const held = TASK_OVERHEAD_BYTES + payload.length
+    admission.enter(held)
+    const kept = await keep().finally(() => admission.leave(held))
+    const view = kept.wait === null ? null : await waits.during(callerOf(call), kept.wait)
+    return create(SubmitResponseSchema, {
+      task: taskOf(kept.taskId, queue.options.name, kept.acceptedAtMs, view),
+      ...(view === null ? {} : { result: resultOf(view) }),
+      replayed: kept.replayed,
+    })
+
+    async function keep() {
+      const hints: KeyHints = { given: request.key ?? null, parameters: {}, header: () => undefined }
+      return submit({
+        queue,
+        method: 'POST',
+        owner,
+        key: queue.check(payload, hints),
+        payload,
+        contentType,
+        headers: traceHeaders(onlyText(metadata, 'traceparent'), onlyText(metadata, 'tracestate')),
+        budgetMs,
+        idempotencyKey,
+        waitMs,
+      })
+    }
+  }
+
+  async function getTask(call: ServerUnaryCall<GetRequest, GetResponse>): Promise<GetResponse> {
+    const owner = authenticate(onlyText(call.metadata, 'authorization'))
+    const { id: text } = call.request
+    const waitMs = boundedWait(call, call.request.wait)
+    const read = (await (waitMs === 0 ? null : waitFor())) ?? (await readTask(text, owner, 0))
+    const { id, view } = read
+    const ended = view !== null && view.finishedAtMs !== null
+    return create(GetResponseSchema, {
+      task: taskOf(id.id, id.queue, id.acceptedAtMs, view),
+      ...(ended ? { result: resultOf(view) } : {}),
+    })
+
+    function waitFor() {
+      return waits.during(callerOf(call), async (signal) => {
+        try {
+          return await readTask(text, owner, waitMs, signal)
+        } catch (thrown) {
+          if (!signal.aborted) throw thrown
+          return null
+        }
+      })
+    }
+  }
+
+  /** What the caller asked for, within our longest wait and the call's own deadline. */
+  function boundedWait(
+    call: Pick<ServerUnaryCall<unknown, unknown>, 'getDeadline'>,
+    asked: Duration | undefined,
+  ): number {
+    if (asked === undefined) return 0
+    const waitMs = durationMs(asked, 'wait')
+    const leftMs = Number(call.getDeadline()) - clock.wallMs() - DEADLINE_MARGIN_MS
+    return Math.max(0, Math.min(waitMs, parts.http.waitMaxMs, leftMs))
+  }
+
+  function readBudget(asked: Duration | undefined, budgetMs: number): number {
+    if (asked === undefined) return budgetMs
+    const ms = durationMs(asked, 'deadline')
+    if (ms > 0 && ms <= parts.retentionMs) return ms
+    throw new ForebayError('BAD_REQUEST', `deadline must be more than 0 and at most ${parts.retentionMs / 1_000} s.`, {
+      members: { field: 'deadline' },
+    })
+  }
+
+  function unary<Request, Response>(handle: (call: ServerUnaryCall<Request, Response>) => Promise<Response>) {
+    return (call: ServerUnaryCall<Request, Response>, answer: sendUnaryData<Response>): void => {
+      handle(call).then(
+        (response) => answer(null, response),
+        (thrown: unknown) => {
+          const error = toForebayError(thrown)
+          telemetry.metrics.refused.inc({ code: error.code })
+          if (error.code === 'INTERNAL') telemetry.log.error({ err: error.cause }, 'answering a call failed')
+          answer(serviceError(error))
+        },
+      )
+    }
+  }
+}
+
+/** Status and trailers by the table of errors: `forebay-error` is its code, `forebay-task` the task it is about. */
+function serviceError(error: ForebayError): Partial<ServiceError> {
+  const metadata = new Metadata()
+  metadata.set('forebay-error', error.code)
+  const { task } = error.members
+  if (typeof task === 'string') metadata.set('forebay-task', task)
+  return { code: status[ERRORS[error.code].grpc], details: error.message, metadata }
+}
+
+function onlyText(metadata: Metadata, name: string): string | undefined {
+  const values: readonly MetadataValue[] = metadata.get(name)
+  if (values.length === 0) return undefined
+  const [value] = values
+  if (values.length > 1 || typeof value !== 'string') {
+    throw new ForebayError('BAD_HEADER', `The metadata ${name} came twice.`, { members: { header: name } })
+  }
+  return value
+}
+
+function durationMs({ seconds, nanos }: Duration, field: string): number {
+  const ms = Number(seconds) * 1_000 + Math.round(nanos / 1_000_000)
+  if (ms >= 0 && nanos >= 0) return ms
+  throw new ForebayError('BAD_REQUEST', `${field} must not be negative.`, { members: { field } })
+}
+
+function callerOf(call: ServerUnaryCall<unknown, unknown>): Caller {
+  return {
+    get gone() {
+      return call.cancelled
+    },
+    onGone: (leave) => call.on('cancelled', leave),
+    offGone: (leave) => call.off('cancelled', leave),
+  }
+}
+
+function taskOf(id: string, queue: string, acceptedAtMs: number, view: TaskView | null) {
+  return {
+    id,
+    queue: view?.queue ?? queue,
+    state: STATES[view?.state ?? 'pending'],
+    attempts: view?.attempts ?? 0,
+    acceptedAt: timestampFromMs(acceptedAtMs),
+    ...(view !== null && view.finishedAtMs !== null ? { finishedAt: timestampFromMs(view.finishedAtMs) } : {}),
+  }
+}
+
+function resultOf(view: TaskView) {
+  const state = STATES[view.state]
+  if (view.state === 'succeeded') {
+    return { state, payload: view.payload ?? new Uint8Array(), contentType: view.contentType ?? OCTET_STREAM }
+  }
+  const { code, message } = faultOf(view)
+  return { state, problem: { code, detail: message } }
+}
+
+const STATES: Readonly<Record<StateName, TaskState>> = {
+  pending: TaskState.PENDING,
+  running: TaskState.RUNNING,
+  retrying: TaskState.RETRYING,
+  parked: TaskState.PARKED,
+  succeeded: TaskState.SUCCEEDED,
+  failed: TaskState.FAILED,
+  dead: TaskState.DEAD,
+  cancelled: TaskState.CANCELLED,
+  expired: TaskState.EXPIRED,
+}
