@@ -291,7 +291,12 @@ class PublishCall {
     failed.sort((one, other) => one.index - other.index)
     const first = failed[0]!.cause
     const why = first instanceof Error ? first.message : String(first)
-    this.#reject(new PublishError(`${failed.length} of ${this.#positions.length} records are not kept. ${why}`, failed))
+    this.#reject(
+      new PublishError(
+        `${failed.length} of ${this.#positions.length} records are not known to be kept. ${why}`,
+        failed,
+      ),
+    )
   }
 }
 
