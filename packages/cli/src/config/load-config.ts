@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { dirname, relative, resolve } from 'node:path'
-import { type Fault, type Path, resolveOptions, type ServerOptions } from '@forebay/server'
+import { type Fault, type Path, resolveOptions, type ServerOptions } from '@forebay/server/configuration'
 import type { Environment } from '../environment.ts'
 import { CommandError, EXIT } from '../exit-codes.ts'
 import { environmentOverrides, flagOverride, type Override } from './overrides.ts'

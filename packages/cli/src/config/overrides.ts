@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { type Field, nearestName, optionsField, type Path } from '@forebay/server'
+import { type Field, nearestName, optionsField, type Path } from '@forebay/server/configuration'
 import { parse } from 'yaml'
 import { PREFIX } from '../environment.ts'
 import { CommandError, EXIT } from '../exit-codes.ts'

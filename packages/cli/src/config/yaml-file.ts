@@ -1,4 +1,4 @@
-import type { Fault, Path } from '@forebay/server'
+import type { Fault, Path } from '@forebay/server/configuration'
 import { type Document, isMap, isNode, isScalar, LineCounter, type Node, parseDocument } from 'yaml'
 
 /** A configuration file as read, that knows where each of its keys and values stands. */
@@ -27,7 +27,10 @@ export function readYaml(text: string): YamlFile {
     const { line, col } = lines.linePos(offset)
     return { line: Math.max(1, line), column: Math.max(1, col) }
   }
-  const faults = document.errors.map((error) => ({ ...spotAt(error.pos[0]), message: sentence(error.message) }))
+  const faults = document.errors.map((error) => ({
+    ...spotAt(error.pos[0]),
+    message: error.code === 'DUPLICATE_KEY' ? 'This key stands here a second time.' : sentence(error.message),
+  }))
   let given: unknown = null
   if (faults.length === 0) {
     try {

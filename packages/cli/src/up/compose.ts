@@ -1,0 +1,69 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type Broker, systemClock, systemRandom } from '@forebay/broker'
+import type { Metrics, Server, ServerOptions } from '@forebay/server'
+import type { Logger } from 'pino'
+
+/** The parts of one process, put together by hand; nothing has been opened. */
+export interface Composition {
+  readonly server: Server
+  readonly broker: Broker
+  readonly metrics: Metrics
+  /** Lets go of the log and the store, after the server has stopped. */
+  close(): Promise<void>
+}
+
+/** Loads the server only now: no other command needs it, and it takes a few hundred milliseconds. */
+export async function compose(options: ServerOptions, log: Logger): Promise<Composition> {
+  const { createMetrics, createServer, embeddedStore } = await import('@forebay/server')
+  const metrics = createMetrics()
+  const broker = await openBroker(options)
+  const store = embeddedStore({
+    dir: join(options.dataDir, 'store'),
+    retentionMs: options.retentionMs,
+    clock: systemClock,
+  })
+  const telemetry = { log, metrics }
+  const server = createServer({ options, broker, store, clock: systemClock, random: systemRandom, telemetry })
+  return {
+    server,
+    broker,
+    metrics,
+    async close() {
+      await Promise.allSettled([broker.close(), store.close()])
+    },
+  }
+}
+
+/** Kafka's client takes about a second to load, so each adapter is loaded only when it is named. */
+export async function openBroker(options: ServerOptions): Promise<Broker> {
+  if (options.broker.kind === 'embedded') {
+    const { embeddedBroker } = await import('@forebay/broker/embedded')
+    return embeddedBroker({ dir: logFolder(options), clock: systemClock, random: systemRandom })
+  }
+  const { kafkaBroker } = await import('@forebay/broker/kafka')
+  const { bootstrap, tls, sasl, replicationFactor, fsync } = options.broker
+  return kafkaBroker({
+    bootstrap,
+    clientId: `forebay-${options.instance}`,
+    ...(tls === null
+      ? {}
+      : {
+          tls: {
+            ...(tls.ca === undefined ? {} : { ca: readFileSync(tls.ca) }),
+            ...(tls.cert === undefined ? {} : { cert: readFileSync(tls.cert) }),
+            ...(tls.key === undefined ? {} : { key: readFileSync(tls.key) }),
+            ...(tls.rejectUnauthorized === undefined ? {} : { rejectUnauthorized: tls.rejectUnauthorized }),
+          },
+        }),
+    ...(sasl === null ? {} : { sasl }),
+    ...(replicationFactor === null ? {} : { replicationFactor }),
+    fsync,
+    clock: systemClock,
+    random: systemRandom,
+  })
+}
+
+export function logFolder(options: ServerOptions): string {
+  return join(options.dataDir, 'log')
+}
