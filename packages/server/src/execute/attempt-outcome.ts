@@ -42,9 +42,12 @@ function failed(failure: Failure, worker: string): Outcome {
   }
 }
 
-/** No attempt will make it smaller for sure, and the work may have been done: an operator should see it. */
-export function resultTooLarge(bytes: number, bytesMax: number, worker: string): Outcome {
-  const message = `The result has ${bytes} bytes; at most ${bytesMax} are allowed.`
+/** No attempt will make it smaller for sure, and the work may have been done: an operator should see it. `bytes`: null when not counted to the end. */
+export function resultTooLarge(bytes: number | null, bytesMax: number, worker: string): Outcome {
+  const message =
+    bytes === null
+      ? `The result has more than the ${bytesMax} bytes that are allowed.`
+      : `The result has ${bytes} bytes; at most ${bytesMax} are allowed.`
   return { kind: 'failed', code: 'RESULT_TOO_LARGE', message, then: 'dead', worker }
 }
 
