@@ -7,6 +7,8 @@
 // A worker dials in and opens one Session per connection. Its first message carries `hello` and, usually, its first
 // credits; the server answers with `welcome`. From then on both sides send whenever they have something to say.
 // Every message may carry several things at once, and lists may be long: a busy worker needs one frame for many tasks.
+// A message to the server has at most 8 MiB, else its stream ends with RESOURCE_EXHAUSTED; spread outcomes over several.
+// The server closes a frame once it holds 512 KiB: allow for that plus one attempt.
 //
 // The life of an attempt: the server spends one credit and sends an Attempt with a lease → the worker answers
 // with exactly one Outcome for that lease. The first Outcome counts. An Outcome for a lease that this session does not
@@ -476,7 +478,9 @@ export const CancelReasonSchema: GenEnum<CancelReason> = /*@__PURE__*/
 export const WorkerService: GenService<{
   /**
    * INVALID_ARGUMENT: the first message had no hello, or it asks for a queue that workers cannot serve.
-   * RESOURCE_EXHAUSTED: the server has as many sessions as it allows; dial in again later.
+   * RESOURCE_EXHAUSTED: the server has as many sessions as it allows (dial in again later), or a limit was passed.
+   * DEADLINE_EXCEEDED: the worker was silent, or did not read, for `Welcome.lease_ms`.
+   * UNAVAILABLE: the server is about to stop; dial in again.
    *
    * @generated from rpc forebay.worker.v1.WorkerService.Session
    */
