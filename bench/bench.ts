@@ -1,0 +1,66 @@
+import { mkdir } from 'node:fs/promises'
+import { resolve } from 'node:path'
+import { parseArgs } from 'node:util'
+import { requireCommand } from '../scripts/rig/debian.ts'
+import { compare } from './compare.ts'
+import { memory } from './memory.ts'
+import { printProfiles } from './profile.ts'
+
+const USAGE = `npm run bench -- accept|roundtrip [--broker embedded|kafka|both] [--rounds N] [--seconds N] [--only NAME] [--profile DIR]
+npm run bench -- memory [--broker embedded|kafka] [--tasks N]
+npm run bench -- profile DIR|FILE...
+
+accept      POSTs that are kept; nobody works on them
+roundtrip   POSTs that are worked on, with the worker's answer as response
+memory      memory of each Forebay process over many round trips
+profile     where the CPU time of --profile went
+Figures are told as ratios to what was measured in the same rounds; see docs/benchmarks.md.`
+
+const { positionals, values } = parseArgs({
+  allowPositionals: true,
+  options: {
+    broker: { type: 'string' },
+    rounds: { type: 'string', default: '3' },
+    seconds: { type: 'string', default: '5' },
+    tasks: { type: 'string', default: '1000000' },
+    only: { type: 'string' },
+    profile: { type: 'string' },
+  },
+})
+const [name, ...files] = positionals
+process.exitCode = (await run()) ? 0 : 1
+
+async function run(): Promise<boolean> {
+  if (name === 'profile' && files.length > 0) return printProfiles(files)
+  if (name === 'accept' || name === 'roundtrip' || name === 'memory') {
+    await requireCommand('wrk', 'wrk')
+    if (name === 'memory') {
+      return memory({ broker: oneOf(['kafka', 'embedded'], values.broker), tasks: count('tasks', values.tasks) })
+    }
+    const profileDir = values.profile === undefined ? null : resolve(values.profile)
+    if (profileDir !== null) await mkdir(profileDir, { recursive: true })
+    return compare(name, {
+      broker: oneOf(['both', 'kafka', 'embedded'], values.broker),
+      rounds: count('rounds', values.rounds),
+      seconds: count('seconds', values.seconds),
+      only: values.only ?? null,
+      profileDir,
+    })
+  }
+  console.log(USAGE)
+  return false
+}
+
+/** The first one is the default. */
+function oneOf<Choice extends string>(choices: readonly [Choice, ...Choice[]], given: string | undefined): Choice {
+  if (given === undefined) return choices[0]
+  const choice = choices.find((each) => each === given)
+  if (choice === undefined) throw new Error(`--broker ${given}: write one of ${choices.join(', ')}`)
+  return choice
+}
+
+function count(flag: string, given: string): number {
+  const number = Number(given)
+  if (!Number.isSafeInteger(number) || number < 1) throw new Error(`--${flag} ${given}: write a number from 1 on`)
+  return number
+}

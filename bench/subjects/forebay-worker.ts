@@ -1,0 +1,13 @@
+import { createWorker } from '@forebay/sdk/worker'
+
+/** forebay-worker.ts SERVER QUEUE: answers with the task's own bytes. */
+const [server, queue] = process.argv.slice(2) as [string, string]
+
+const worker = createWorker({
+  server,
+  concurrency: 1_000,
+  queues: { [queue]: async (task) => ({ body: task.bytes(), contentType: task.contentType }) },
+})
+process.once('SIGTERM', () => void worker.stop({ graceMs: 2_000 }))
+console.log('ready')
+await worker.stopped
