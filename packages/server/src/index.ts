@@ -1,4 +1,8 @@
+export type { Running, StopOptions, StopReport } from './lifecycle.ts'
 export type { QueueOptions, Role, ServerOptions } from './options.ts'
 export type { GivenOptions, GivenQueue } from './options-schema.ts'
 export { type ResolveContext, requireOptions } from './resolve-options.ts'
+export { type Address, createServer, type Server, type ServerAddresses, type ServerParts } from './server.ts'
+export { embeddedStore } from './store/embedded/embedded.ts'
+export type { EmbeddedStoreOptions } from './store/embedded/options.ts'
 export { createMetrics, type Metrics, type Telemetry } from './telemetry.ts'

@@ -83,7 +83,8 @@ test('the queues of the design page resolve to what they say', () => {
   assert.deepEqual(queues.get('legacy')!.target, { kind: 'http', url: 'http://127.0.0.1:9000/jobs' })
   assert.deepEqual(queues.get('legacy')!.key, { from: 'header', header: 'x-customer' })
   assert.deepEqual(queues.get('nested')!.key, { from: 'body', pointer: '/customer/id' })
-  assert.equal(queues.get('nested')!.target.kind === 'grpc' && queues.get('nested')!.target.tls, true)
+  const nestedTarget = queues.get('nested')!.target
+  assert.ok(nestedTarget.kind === 'grpc' && nestedTarget.tls)
   assert.equal(queues.get('plain')!.order, 'key')
 })
 

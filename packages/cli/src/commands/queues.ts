@@ -7,6 +7,7 @@ import { type Context, requireConfig, withConfigFlags } from '../context.ts'
 import { CommandError, EXIT } from '../exit-codes.ts'
 import { tableLines } from '../table.ts'
 import { logFolder, openBroker } from '../up/compose.ts'
+import { createLogger } from '../up/logger.ts'
 
 interface QueuesFlags {
   readonly config?: string
@@ -46,15 +47,15 @@ async function queues(flags: QueuesFlags, context: Context): Promise<void> {
     context.terminal.say('No queues are configured.')
     return
   }
-  for (const line of show(await readStates(options), flags.json ?? false)) context.terminal.data(line)
+  for (const line of show(await readStates(options, context), flags.json ?? false)) context.terminal.data(line)
 }
 
-async function readStates(options: ServerOptions): Promise<QueueState[]> {
+async function readStates(options: ServerOptions, { terminal }: Context): Promise<QueueState[]> {
   const queues = [...options.queues.values()]
   if (options.broker.kind === 'embedded' && !existsSync(logFolder(options))) {
     return queues.map((queue) => stateOf(queue, []))
   }
-  const broker = await openBroker(options)
+  const broker = await openBroker(options, createLogger(terminal, 'warn'))
   try {
     await broker.open({ topics: [] })
     return await Promise.all(queues.map(async (queue) => stateOf(queue, await inspect(broker, queue))))

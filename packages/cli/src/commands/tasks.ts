@@ -1,16 +1,23 @@
 import { readFileSync } from 'node:fs'
 import { buffer } from 'node:stream/consumers'
+import {
+  type Client,
+  createClient,
+  ResultTimeoutError,
+  TaskFailedError,
+  type TaskHandle,
+  type TaskResult,
+  type TaskStatus,
+} from '@forebay/sdk/client'
 import { parseDuration } from '@forebay/server/configuration'
 import { type Command, InvalidArgumentError } from 'commander'
 import type { Context } from '../context.ts'
 import { CommandError, EXIT } from '../exit-codes.ts'
-import {
-  type GatewayClient,
-  gatewayClient,
-  type TaskDocument,
-  type TaskResult,
-  URL_DEFAULT,
-} from '../gateway-client.ts'
+import { requestFault } from '../request-faults.ts'
+
+const URL_DEFAULT = 'http://127.0.0.1:8080'
+/** Somebody waits at a prompt: a gateway that is not there should be said soon. */
+const RETRY = { attempts: 3, within: '3s' }
 
 interface SubmitFlags {
   readonly file?: string
@@ -72,89 +79,94 @@ Examples:
 
 async function submit(queue: string, given: string | undefined, flags: SubmitFlags, context: Context): Promise<void> {
   const { terminal } = context
-  const gateway = clientFor(flags, context)
+  const { client, url } = clientFor(flags, context)
   const body = await readBody(given, flags.file)
-  const waitMs = flags.wait ?? 0
-  const answer = await gateway.submit({
-    queue,
-    body,
+  const options = {
+    ...(flags.key === undefined ? {} : { key: flags.key }),
+    ...(flags.idempotencyKey === undefined ? {} : { idempotencyKey: flags.idempotencyKey }),
     contentType: flags.contentType ?? (isJson(body) ? 'application/json' : 'application/octet-stream'),
-    key: flags.key,
-    idempotencyKey: flags.idempotencyKey,
-    waitMs,
-  })
-  if (answer.kind === 'ended') {
-    showResult(answer.id, answer.result, flags, context)
-  } else if (waitMs > 0) {
-    await get(answer.id, { ...flags, wait: waitMs, result: true }, context)
-  } else if (flags.json) {
-    terminal.data(JSON.stringify({ id: answer.id, queue, state: 'pending' }))
-  } else {
-    terminal.data(answer.id)
-    terminal.say(`Next: forebay get ${answer.id} --wait 10s --result`)
+  }
+  try {
+    if (flags.wait !== undefined) {
+      showResult(await client.call(queue, body, { ...options, within: flags.wait }), flags, context)
+      return
+    }
+    const { id } = await client.submit(queue, body, options)
+    if (flags.json) terminal.data(JSON.stringify({ id, queue, state: 'pending' }))
+    else {
+      terminal.data(id)
+      terminal.say(`Next: forebay get ${id} --wait 10s --result`)
+    }
+  } catch (thrown) {
+    throw requestFault(thrown, url)
   }
 }
 
 async function get(id: string, flags: GetFlags, context: Context): Promise<void> {
-  const gateway = clientFor(flags, context)
-  const waitMs = flags.wait ?? 0
-  if (flags.result) await showResultOf(gateway, id, flags, context)
-  else {
-    const task = await gateway.task(id, waitMs)
-    if (flags.json) context.terminal.data(JSON.stringify(task))
-    else for (const line of describe(task)) context.terminal.data(line)
-    if (waitMs > 0 && task.finishedAt === undefined) throw notEnded(task, waitMs)
+  const { client, url } = clientFor(flags, context)
+  const task = client.task(id)
+  try {
+    if (flags.result) showResult(await task.result({ within: flags.wait ?? 0 }), flags, context)
+    else await showStatus(task, flags, context)
+  } catch (thrown) {
+    throw requestFault(thrown, url)
   }
 }
 
-async function showResultOf(gateway: GatewayClient, id: string, flags: GetFlags, context: Context): Promise<void> {
-  const waitMs = flags.wait ?? 0
-  if (waitMs > 0) {
-    const task = await gateway.task(id, waitMs)
-    if (task.finishedAt === undefined) throw notEnded(task, waitMs)
+/** A task that failed is a good answer to "how does it stand?"; one that has not ended in time is not. */
+async function showStatus(task: TaskHandle, flags: GetFlags, { terminal }: Context): Promise<void> {
+  let late: unknown
+  if (flags.wait !== undefined) {
+    await task.result({ within: flags.wait }).catch((thrown: unknown) => {
+      if (!(thrown instanceof TaskFailedError)) late = thrown
+    })
+    if (late !== undefined && !(late instanceof ResultTimeoutError)) throw late
   }
-  showResult(id, await gateway.result(id), flags, context)
+  const status = await task.status()
+  if (flags.json) terminal.data(JSON.stringify(status))
+  else for (const line of describe(status)) terminal.data(line)
+  if (late !== undefined) throw late
 }
 
-function notEnded(task: TaskDocument, waitMs: number): CommandError {
-  const fix = [`forebay get ${task.id} --wait 60s --result`]
-  return new CommandError(EXIT.failed, `Task ${task.id} is ${task.state} after ${waitMs} ms.`, { fix })
-}
-
-function showResult(id: string, result: TaskResult, flags: { readonly json?: boolean }, { terminal }: Context): void {
-  const { bytes, contentType } = result
-  if (!flags.json) {
-    terminal.bytes(bytes)
-    if (terminal.attended && bytes.at(-1) !== NEWLINE) terminal.say('')
+function showResult(result: TaskResult, flags: { readonly json?: boolean }, { terminal }: Context): void {
+  const bytes = result.bytes()
+  if (flags.json) {
+    const shown = isJson(bytes) ? { result: result.json() } : { resultBase64: Buffer.from(bytes).toString('base64') }
+    terminal.data(JSON.stringify({ id: result.id, state: 'succeeded', contentType: result.contentType, ...shown }))
     return
   }
-  const shown = isJson(bytes)
-    ? { result: JSON.parse(Buffer.from(bytes).toString()) as unknown }
-    : { resultBase64: Buffer.from(bytes).toString('base64') }
-  terminal.data(JSON.stringify({ id, state: 'succeeded', contentType, ...shown }))
+  terminal.bytes(bytes)
+  if (terminal.attended && bytes.at(-1) !== NEWLINE) terminal.say('')
 }
 
-function describe({ id, queue, state, attempts, acceptedAt, finishedAt, problem }: TaskDocument): string[] {
+function describe({ id, queue, state, attempts, acceptedAt, finishedAt, problem }: TaskStatus): string[] {
   const lines = [`id        ${id}`, `queue     ${queue}`, `state     ${state}`, `attempts  ${attempts}`]
-  lines.push(`accepted  ${acceptedAt}`)
-  if (finishedAt !== undefined) lines.push(`finished  ${finishedAt}`)
-  if (problem !== undefined) lines.push(`problem   ${problem.code}: ${problem.detail}`)
+  lines.push(`accepted  ${acceptedAt.toISOString()}`)
+  if (finishedAt !== null) lines.push(`finished  ${finishedAt.toISOString()}`)
+  if (problem !== null) lines.push(`problem   ${problem.code}: ${problem.detail}`)
   return lines
 }
 
-function clientFor(flags: { readonly url?: string }, { environment }: Context): GatewayClient {
-  return gatewayClient(flags.url ?? environment.url ?? URL_DEFAULT, environment.key)
+function clientFor(flags: { readonly url?: string }, { environment }: Context): { client: Client; url: string } {
+  const url = flags.url ?? environment.url ?? URL_DEFAULT
+  try {
+    const key = environment.key === undefined ? {} : { key: environment.key }
+    return { client: createClient({ url, ...key, retry: RETRY }), url }
+  } catch (thrown) {
+    const why = thrown instanceof Error ? thrown.message.replace('createClient: ', '') : String(thrown)
+    throw new CommandError(EXIT.usage, why, { fix: [`Write --url ${URL_DEFAULT}; FOREBAY_KEY holds the access key.`] })
+  }
 }
 
-async function readBody(given: string | undefined, file: string | undefined): Promise<Uint8Array<ArrayBuffer>> {
+async function readBody(given: string | undefined, file: string | undefined): Promise<Uint8Array> {
   if ((given === undefined) === (file === undefined)) {
     const fix = ['forebay submit QUEUE \'{"a":1}\'', 'forebay submit QUEUE --file FILE', 'forebay submit QUEUE -']
     throw new CommandError(EXIT.usage, 'Say once what the body is.', { fix })
   }
-  if (given === '-') return new Uint8Array(await buffer(process.stdin))
+  if (given === '-') return buffer(process.stdin)
   if (given !== undefined) return new TextEncoder().encode(given)
   try {
-    return new Uint8Array(readFileSync(file!))
+    return readFileSync(file!)
   } catch (error) {
     throw new CommandError(EXIT.usage, `The file ${file} cannot be read.`, { cause: error })
   }

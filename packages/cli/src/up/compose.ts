@@ -17,7 +17,7 @@ export interface Composition {
 export async function compose(options: ServerOptions, log: Logger): Promise<Composition> {
   const { createMetrics, createServer, embeddedStore } = await import('@forebay/server')
   const metrics = createMetrics()
-  const broker = await openBroker(options)
+  const broker = await openBroker(options, log)
   const store = embeddedStore({
     dir: join(options.dataDir, 'store'),
     retentionMs: options.retentionMs,
@@ -36,7 +36,7 @@ export async function compose(options: ServerOptions, log: Logger): Promise<Comp
 }
 
 /** Kafka's client takes about a second to load, so each adapter is loaded only when it is named. */
-export async function openBroker(options: ServerOptions): Promise<Broker> {
+export async function openBroker(options: ServerOptions, log: Logger): Promise<Broker> {
   if (options.broker.kind === 'embedded') {
     const { embeddedBroker } = await import('@forebay/broker/embedded')
     return embeddedBroker({ dir: logFolder(options), clock: systemClock, random: systemRandom })
@@ -59,6 +59,7 @@ export async function openBroker(options: ServerOptions): Promise<Broker> {
     ...(sasl === null ? {} : { sasl }),
     ...(replicationFactor === null ? {} : { replicationFactor }),
     fsync,
+    onWarning: (text, details) => log.warn(details, text),
     clock: systemClock,
     random: systemRandom,
   })
