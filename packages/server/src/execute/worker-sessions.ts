@@ -1,3 +1,4 @@
+import { constants, type ServerHttp2Stream } from 'node:http2'
 import { create } from '@bufbuild/protobuf'
 import type { Clock, Timer } from '@forebay/broker'
 import { ForebayError, grpcDefinition, type Welcome, WelcomeSchema, WorkerService } from '@forebay/protocol'
@@ -120,7 +121,11 @@ export class WorkerSessions {
     const { worker } = session
     if (end === null) this.#options.log.info({ worker }, 'a worker has left')
     else this.#options.log.warn({ worker, status: end.status }, `a worker's session has ended: ${end.message}`)
-    if (!call.destroyed) endCall(call, end)
+    if (!call.destroyed) {
+      endCall(call, end)
+      const timer = this.#options.clock.timer(this.#host.welcome.leaseMs, () => breakOff(call))
+      call.once('close', () => timer.cancel())
+    }
     if (this.#sessions.size > 0) return
     this.#liveness?.cancel()
     this.#liveness = null
@@ -198,4 +203,13 @@ function endCall(call: ServerDuplexStream<Buffer, Buffer>, end: SessionEnd | nul
   else call.emit('error', { code: status[end.status], details: end.message })
   // Whatever the worker still says is read and dropped.
   call.resume()
+}
+
+/**
+ * Resets the stream of a worker that was told the end and does not read it, so that its frames are freed. grpc-js offers
+ * no way to it; we reach for its HTTP/2 stream, and a test holds that it is there.
+ */
+function breakOff(call: ServerDuplexStream<Buffer, Buffer>): void {
+  const inner = call as unknown as { readonly call?: { readonly stream?: ServerHttp2Stream } }
+  inner.call?.stream?.close(constants.NGHTTP2_CANCEL)
 }
