@@ -34,6 +34,8 @@ export function createHttpServer(listener: RequestListener, { stopping, refused 
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
     connectionsCheckingInterval: TIMEOUTS_CHECK_MS,
     noDelay: true,
+    // Ours to refuse, with a problem.
+    requireHostHeader: false,
   })
   // One more than allowed: Node drops the rest without a word, and we want to see that there is a rest.
   server.maxHeadersCount = HEADERS_MAX + 1

@@ -30,6 +30,9 @@ export const HEADERS_MAX = 100
 export function readRequest(request: IncomingMessage): RequestFields {
   const fields = readFields(request.rawHeaders)
   checkTarget(request.url!)
+  if (fields.host === undefined && request.httpVersionMinor > 0) {
+    throw new ForebayError('BAD_REQUEST', 'The header Host is missing.', { members: { header: 'Host' } })
+  }
   if (fields.transferEncoding !== undefined) {
     if (fields.transferEncoding.toLowerCase() !== 'chunked') {
       throw new ForebayError('BAD_HEADER', 'The only transfer coding that is understood is "chunked".', {

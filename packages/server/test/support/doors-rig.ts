@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -29,7 +30,22 @@ export interface DoorsRigOptions {
   readonly auth?: ServerOptions['auth']
   readonly queues?: readonly QueueOptions[]
   readonly retentionMs?: number
+  readonly replies?: Replies
+  readonly store?: Store
+  /** Another rig's, for a second gateway on the same log; that rig closes them. */
+  readonly shared?: Pick<DoorsRig, 'broker' | 'keys'>
 }
+
+/** Names of principals and their keys. */
+export function accessKeys(keys: Readonly<Record<string, string>>): ServerOptions['auth'] {
+  return {
+    keys: Object.entries(keys).map(([principal, key]) => ({ principal, sha256: hash('sha256', key) })),
+  }
+}
+
+/** For tests of what happens before the log: no caller may wait, and nothing is known of any task. */
+const NOBODY_ANSWERS: Replies = { lane: 3, expect: () => null, read: () => Promise.resolve(null) }
+const NO_STORE = {} as Store
 
 export function queueOptions(name: string, other: Partial<QueueOptions> = {}): QueueOptions {
   return {
@@ -50,19 +66,21 @@ export function queueOptions(name: string, other: Partial<QueueOptions> = {}): Q
   }
 }
 
-/** Doors on a real embedded log, with nobody behind them. */
-export async function openDoorsRig(replies: Replies, store: Store, options: DoorsRigOptions = {}): Promise<DoorsRig> {
+/** Doors on a real embedded log. Tests that read or wait bring the real replies and store. */
+export async function openDoorsRig(options: DoorsRigOptions = {}): Promise<DoorsRig> {
+  const { replies = NOBODY_ANSWERS, store = NO_STORE } = options
   const queues = new Map((options.queues ?? [queueOptions('orders')]).map((queue) => [queue.name, queue]))
   const dir = await mkdtemp(join(tmpdir(), 'forebay-doors-'))
-  const broker = embeddedBroker({ dir })
+  const broker = options.shared?.broker ?? embeddedBroker({ dir })
   const log = pino({ level: 'silent' })
   const topics = [...queues.values()].map((queue) => ({
     name: queue.topic,
     partitions: queue.partitions,
     retentionMs: 86_400_000,
   }))
-  await broker.open({ topics: [CLUSTER_TOPIC_SPEC, ...topics] })
-  const keys = await openClusterKeys({ broker, clock: systemClock, random: systemRandom, log })
+  if (options.shared === undefined) await broker.open({ topics: [CLUSTER_TOPIC_SPEC, ...topics] })
+  const keys =
+    options.shared?.keys ?? (await openClusterKeys({ broker, clock: systemClock, random: systemRandom, log }))
   const doors = createDoors({
     options: {
       http: { ...HTTP, ...options.http },
@@ -93,8 +111,10 @@ export async function openDoorsRig(replies: Replies, store: Store, options: Door
     },
     async stop() {
       await doors.http.stop(0)
-      await keys.close()
-      await broker.close()
+      if (options.shared === undefined) {
+        await keys.close()
+        await broker.close()
+      }
       await rm(dir, { recursive: true })
     },
   }
