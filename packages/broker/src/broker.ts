@@ -19,6 +19,7 @@ export interface Broker {
   /**
    * Resolves when every record is durable in the sense of `capabilities.durability`, with their positions in the
    * order given. Records of one partition keep the order of the calls. Concurrent calls share appends.
+   * The bytes are the broker's from the call on: nobody may change them.
    * Rejects with PublishError, which names each record that is not known to be durable and whether it can have been
    * appended, after `publishTimeoutMs` (an option of the adapter) at the latest.
    */

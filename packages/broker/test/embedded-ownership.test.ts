@@ -80,3 +80,12 @@ test('records that are not what was written are not handed out', async (context)
   const listener = await second.listen({ topic: 'tasks', partition: 0, from: 'earliest' })
   await assert.rejects(listener[Symbol.asyncIterator]().next(), { code: 'DATA_CORRUPT' })
 })
+
+test('closing while it opens leaves nothing behind: the folder is free at once', async (context) => {
+  const dir = await folder(context)
+  const first = embeddedBroker({ dir })
+  const opening = first.open({ topics: [TOPIC] })
+  await Promise.all([assert.rejects(opening, { code: 'CLOSED' }), first.close()])
+  const second = await opened(context, { dir }, [TOPIC])
+  await second.publish([{ topic: 'tasks', key: null, value: new Uint8Array(1), headers: [] }])
+})

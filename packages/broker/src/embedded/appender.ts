@@ -4,13 +4,13 @@ import type { Timer } from '../clock.ts'
 import { partitionOf } from '../partition-of.ts'
 import type { AppendChunk, Appended, LogCalls } from './log-calls.ts'
 import { MEBIBYTE, type ResolvedEmbedded } from './options.ts'
-import type { PartitionLog } from './partition-log.ts'
+import { memoryOf, type PartitionLog } from './partition-log.ts'
 import { packedBytesMax, packRecord } from './record-codec.ts'
 import type { ThreadCaller } from './thread-call.ts'
 
 /** Most bytes of one transaction, unless a single record is larger. */
 export const APPEND_BYTES_MAX = 8 * MEBIBYTE
-/** Most bytes that wait for the disk; `publish` refuses beyond. */
+/** Most memory of records that wait for the disk; `publish` refuses beyond. */
 export const WAITING_BYTES_MAX = 256 * MEBIBYTE
 
 /**
@@ -90,7 +90,7 @@ export class Appender {
     const list = this.#waiting.get(at)
     if (list === undefined) this.#waiting.set(at, [{ record: pending, call, index, bytes }])
     else list.push({ record: pending, call, index, bytes })
-    this.#waitingBytes += bytes
+    this.#waitingBytes += memoryOf(1, bytes)
   }
 
   #place(record: RecordToPublish): PartitionLog | ForebayError {
@@ -177,6 +177,7 @@ export class Appender {
   #nextBatch(): BatchPart[] {
     const batch: BatchPart[] = []
     let bytes = 0
+    let count = 0
     for (const [log, list] of this.#waiting) {
       let taken = 0
       let partBytes = 0
@@ -194,8 +195,9 @@ export class Appender {
       for (const one of records) one.call.sent = true
       if (records.length > 0) batch.push({ log, records, bytes: partBytes })
       bytes += partBytes
+      count += taken
     }
-    this.#waitingBytes -= bytes
+    this.#waitingBytes -= memoryOf(count, bytes)
     return batch
   }
 

@@ -37,6 +37,7 @@ class EmbeddedBroker implements Broker {
   readonly capabilities: BrokerCapabilities
   readonly #options: ResolvedEmbedded
   #phase: 'new' | 'opening' | 'open' | 'closed' = 'new'
+  #opening: Promise<void> | null = null
   #log: RunningLog | null = null
   #closing: Promise<void> | null = null
 
@@ -51,24 +52,15 @@ class EmbeddedBroker implements Broker {
     }
   }
 
-  async open({ topics, signal }: OpenRequest): Promise<void> {
-    if (this.#phase !== 'new') throw new ForebayError('CLOSED', 'open: this broker was opened before; make a new one.')
-    signal?.throwIfAborted()
-    this.#phase = 'opening'
-    const { dir, bytesMax } = this.#options
-    const worker = new Worker(new URL('./log-thread.ts', import.meta.url), { name: 'forebay-log' })
-    const thread = callThread<LogCalls>(worker, { onLost: (error) => this.#log?.fail(error) })
-    try {
-      const opened = await thread.call('open', { path: join(dir, 'log.db'), bytesMax, topics })
-      signal?.throwIfAborted()
-      this.#log = new RunningLog(thread, opened, this.#options)
-      this.#phase = 'open'
-    } catch (error) {
-      this.#phase = 'closed'
-      await thread.call('close', undefined).catch(() => {})
-      await thread.terminate()
-      throw error
+  open(request: OpenRequest): Promise<void> {
+    if (this.#phase !== 'new') {
+      return Promise.reject(
+        new ForebayError('CLOSED', 'open: this broker was opened or closed before; make a new one.'),
+      )
     }
+    this.#phase = 'opening'
+    this.#opening = this.#open(request)
+    return this.#opening
   }
 
   publish(records: readonly RecordToPublish[]): Promise<readonly Position[]> {
@@ -124,8 +116,28 @@ class EmbeddedBroker implements Broker {
     return this.#closing
   }
 
+  async #open({ topics, signal }: OpenRequest): Promise<void> {
+    signal?.throwIfAborted()
+    const { dir, bytesMax } = this.#options
+    const worker = new Worker(new URL('./log-thread.ts', import.meta.url), { name: 'forebay-log' })
+    const thread = callThread<LogCalls>(worker, { onLost: (error) => this.#log?.fail(error) })
+    try {
+      const opened = await thread.call('open', { path: join(dir, 'log.db'), bytesMax, topics })
+      signal?.throwIfAborted()
+      if (this.#closing !== null) throw new ForebayError('CLOSED', 'The broker was closed while it opened.')
+      this.#log = new RunningLog(thread, opened, this.#options)
+      this.#phase = 'open'
+    } catch (error) {
+      this.#phase = 'closed'
+      await thread.call('close', undefined).catch(() => {})
+      await thread.terminate()
+      throw error
+    }
+  }
+
   async #close(): Promise<void> {
     this.#phase = 'closed'
+    await this.#opening?.catch(() => {})
     await this.#log?.close()
   }
 

@@ -89,10 +89,8 @@ export class LogFile {
       return { kind: 'appended', bases }
     } catch (error) {
       this.#rollBack()
-      const reason = error instanceof Error ? error.message : String(error)
-      if (sqliteCodeOf(error) === SQLITE_FULL) return { kind: 'full', reason }
-      this.#stopped = `writing to ${this.#path} failed (${reason}); check the disk, then restart`
-      return { kind: 'stopped', outcome: committing ? 'unknown' : 'refused', reason: this.#stopped }
+      if (sqliteCodeOf(error) === SQLITE_FULL) return { kind: 'full', reason: messageOf(error) }
+      return { kind: 'stopped', outcome: committing ? 'unknown' : 'refused', reason: this.#stop(error) }
     }
   }
 
@@ -130,14 +128,17 @@ export class LogFile {
     }
   }
 
+  /** For everything but appends. Throws, and nothing of it happened. */
   transaction(act: () => void): void {
     const { database } = this.file
-    database.exec('BEGIN IMMEDIATE')
+    if (this.#stopped !== null) throw new ForebayError('NOT_ACCEPTED', `The log has stopped: ${this.#stopped}.`)
     try {
+      database.exec('BEGIN IMMEDIATE')
       act()
       database.exec('COMMIT')
     } catch (error) {
       this.#rollBack()
+      if (sqliteCodeOf(error) !== SQLITE_FULL) this.#stop(error)
       throw error
     }
   }
@@ -151,6 +152,12 @@ export class LogFile {
     const body = new Uint8Array(buffer, chunk.start, chunk.end - chunk.start)
     table.insert.run(table.end + chunk.records - 1, table.end, chunk.timestampMs, crc32(body), body)
     return table.end
+  }
+
+  /** What a failed flush has left on the disk nobody knows, so nothing is written on top of it. */
+  #stop(error: unknown): string {
+    this.#stopped = `writing to ${this.#path} failed (${messageOf(error)}); check the disk, then restart`
+    return this.#stopped
   }
 
   /** SQLite has rolled back by itself after some errors. */
@@ -173,6 +180,12 @@ export class LogFile {
   }
 
   #addTopic(topic: TopicSpec): void {
+    if (!Number.isInteger(topic.partitions) || topic.partitions < 1) {
+      throw new ForebayError(
+        'CONFIG_INVALID',
+        `partitions: ${topic.name} cannot have ${topic.partitions}; give it 1 or more.`,
+      )
+    }
     const { database } = this.file
     const known = database.prepare('SELECT 1 FROM partition WHERE topic = ? LIMIT 1').get(topic.name)
     if (known !== undefined) return
@@ -234,6 +247,10 @@ const SCHEMA = `
 const UPSERT_POSITION = `
   INSERT INTO position VALUES (?, ?, ?, ?)
   ON CONFLICT DO UPDATE SET watermark = excluded.watermark, metadata = excluded.metadata`
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
 
 function joined(bodies: readonly Uint8Array[], bytes: number): ArrayBuffer {
   const buffer = new ArrayBuffer(bytes)

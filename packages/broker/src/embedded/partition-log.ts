@@ -3,7 +3,7 @@ import { Fifo } from './fifo.ts'
 import type { StoredPartition } from './log-calls.ts'
 import { MEBIBYTE } from './options.ts'
 
-/** Newest records that are kept in memory, over all partitions, for those who read along. */
+/** Newest records that are kept in memory, over all partitions, for those who read along. Counts `memoryOf`. */
 export const TAIL_BYTES_MAX = 64 * MEBIBYTE
 
 /** One partition as this thread knows it: how far it reaches, its newest records, and who waits for more. */
@@ -30,7 +30,8 @@ export class PartitionLog {
   }
 
   /** These have become durable; their offsets follow the end. */
-  appended(records: readonly LogRecord[], bytes: number): void {
+  appended(records: readonly LogRecord[], packedBytes: number): void {
+    const bytes = memoryOf(records.length, packedBytes)
     this.#tail.push({ base: this.end, records, bytes })
     this.end += records.length
     this.#tails.added(this, bytes)
@@ -68,6 +69,13 @@ export class Tails {
     while (this.#bytes > TAIL_BYTES_MAX) this.#bytes -= this.#order.shift()!.dropOldest()
   }
 }
+
+/** What records take in memory, about: their objects outweigh small payloads. */
+export function memoryOf(records: number, packedBytes: number): number {
+  return records * RECORD_OBJECT_BYTES + packedBytes
+}
+
+const RECORD_OBJECT_BYTES = 512
 
 interface TailChunk {
   readonly base: number

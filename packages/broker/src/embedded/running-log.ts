@@ -76,11 +76,20 @@ export class RunningLog {
     this.#closed = true
     this.#retentionTimer?.cancel()
     await this.appender.close()
+    const { clock, publishTimeoutMs } = this.#options
+    const late = Promise.withResolvers<void>()
+    const timer = clock.timer(publishTimeoutMs, late.resolve)
+    await Promise.race([this.#closeThread(), late.promise])
+    timer.cancel()
+    await this.#thread.terminate()
+  }
+
+  /** A disk that hangs must not make `close` hang: then what is not committed comes again. */
+  async #closeThread(): Promise<void> {
     await Promise.all([...this.#subscriptions, ...this.#listeners].map((one) => one.close()))
     await this.#commits.close()
     // A thread that died has let go of the file already.
     await this.#thread.call('close', undefined).catch(() => {})
-    await this.#thread.terminate()
   }
 
   #group(name: string): Group {
