@@ -1,0 +1,114 @@
+import { decodeText } from '../body.ts'
+import { codeOf, isBadEnd, type ProblemBody, RequestError } from './errors.ts'
+import type { ResolvedClientOptions } from './options.ts'
+import { readRetryAfterMs } from './retry-after.ts'
+
+export interface Ask {
+  readonly method: 'GET' | 'POST'
+  /** From the gateway's address on: '/v1/…'. */
+  readonly path: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly body?: Uint8Array
+  /** For the whole exchange, the last byte of the answer included. */
+  readonly timeoutMs: number
+  readonly signal: AbortSignal | undefined
+}
+
+/** A 2xx. */
+export interface Answer {
+  readonly status: number
+  readonly headers: Headers
+  readonly bytes: Uint8Array
+}
+
+/** Asks one gateway after the other. */
+export class Exchange {
+  readonly #options: ResolvedClientOptions
+  #turn: number
+
+  constructor(options: ResolvedClientOptions) {
+    this.#options = options
+    // Clients that start together should not all begin with the same gateway.
+    this.#turn = Math.floor(options.random.unit() * options.urls.length)
+  }
+
+  /** One request. Throws a RequestError for anything but a 2xx, the signal's reason when it aborted. */
+  async ask(ask: Ask): Promise<Answer> {
+    const { urls, clock } = this.#options
+    ask.signal?.throwIfAborted()
+    const url = `${urls[this.#turn % urls.length]}${ask.path}`
+    const aborter = new AbortController()
+    const onAbort = () => aborter.abort(ask.signal?.reason)
+    ask.signal?.addEventListener('abort', onAbort, { once: true })
+    const timer = clock.timer(ask.timeoutMs, () => aborter.abort(new Error(`no answer within ${ask.timeoutMs} ms`)))
+    try {
+      const answer = await this.#fetch(url, ask, aborter.signal)
+      if (answer.status >= 200 && answer.status < 300) return answer
+      throw refusal(url, ask, answer, clock.wallMs())
+    } catch (thrown) {
+      if (ask.signal?.aborted) throw ask.signal.reason
+      const error = thrown instanceof RequestError ? thrown : unreachable(url, ask, thrown)
+      if (error.isRetryable) this.#turn++
+      throw error
+    } finally {
+      timer.cancel()
+      ask.signal?.removeEventListener('abort', onAbort)
+    }
+  }
+
+  async #fetch(url: string, { method, headers, body }: Ask, signal: AbortSignal): Promise<Answer> {
+    const { authorization, fetch } = this.#options
+    const response = await fetch(url, {
+      method,
+      headers: authorization === null ? headers : { ...headers, authorization },
+      // A redirect could turn a POST into a GET, or carry the task elsewhere.
+      redirect: 'manual',
+      signal,
+      ...(body === undefined ? {} : { body: body as Uint8Array<ArrayBuffer> }),
+    })
+    const bytes = new Uint8Array(await response.arrayBuffer())
+    return { status: response.status, headers: response.headers, bytes }
+  }
+}
+
+function refusal(url: string, ask: Ask, { status, headers, bytes }: Answer, wallMs: number): RequestError {
+  const retryAfterMs = readRetryAfterMs(headers.get('retry-after'), wallMs)
+  const known = { status, ...(retryAfterMs === null ? {} : { retryAfterMs }), ...keyOf(ask) }
+  const problem = readProblem(headers, bytes)
+  if (problem !== null) {
+    const detail = typeof problem.detail === 'string' ? problem.detail : `${ask.method} ${url}: answered ${status}`
+    // A task that ended badly may be worth a new one, but asking for this one again changes nothing.
+    const isRetryable = problem.retryable === true && !isBadEnd(problem.state)
+    return new RequestError(codeOf(problem), detail, { ...known, problem, isRetryable })
+  }
+  const answered = `${ask.method} ${url}: answered ${status}`
+  if (PROXY_ERRORS.has(status)) return new RequestError('UNREACHABLE', answered, { ...known, isRetryable: true })
+  const hint = status >= 300 && status < 400 ? `, a redirect to ${headers.get('location')}: use that address` : ''
+  const message = `${answered}${hint}; no Forebay gateway says that, so something else answers there`
+  return new RequestError('UNEXPECTED_ANSWER', message, { ...known, isRetryable: false })
+}
+
+function unreachable(url: string, ask: Ask, thrown: unknown): RequestError {
+  const deepest = thrown instanceof Error && thrown.cause instanceof Error ? thrown.cause : thrown
+  const why = deepest instanceof Error ? deepest.message || deepest.name : String(deepest)
+  const message = `${ask.method} ${url}: ${why}`
+  return new RequestError('UNREACHABLE', message, { ...keyOf(ask), isRetryable: true, cause: thrown })
+}
+
+function keyOf({ headers }: Ask): { idempotencyKey?: string } {
+  const idempotencyKey = headers['idempotency-key']
+  return idempotencyKey === undefined ? {} : { idempotencyKey }
+}
+
+function readProblem(headers: Headers, bytes: Uint8Array): ProblemBody | null {
+  if (!headers.get('content-type')?.startsWith('application/problem+json')) return null
+  try {
+    const problem: unknown = JSON.parse(decodeText(bytes))
+    return typeof problem === 'object' && problem !== null ? (problem as ProblemBody) : null
+  } catch {
+    return null
+  }
+}
+
+/** What proxies say when they reach no gateway, and when they hold back too many requests. */
+const PROXY_ERRORS: ReadonlySet<number> = new Set([429, 502, 503, 504])

@@ -1,0 +1,98 @@
+import type { Random } from '@forebay/broker'
+import { ForebayError } from '@forebay/protocol'
+import { encodeBody } from '../body.ts'
+import { type Duration, durationMs } from '../duration.ts'
+import type { Answer, Exchange } from './exchange.ts'
+import type { ResolvedClientOptions } from './options.ts'
+import { persist } from './persist.ts'
+
+export interface SubmitOptions {
+  /** Ordering key: on a queue with `order: key`, the tasks of one key run one at a time. At most 256 bytes of UTF-8. */
+  readonly key?: string
+  /**
+   * 1 to 255 visible ASCII characters. Submitting again under the same key lands on the same task. Default: a random
+   * one, so that this client's own retries do.
+   */
+  readonly idempotencyKey?: string
+  /** Media type of the body. Default: that of bytes, text or JSON. */
+  readonly contentType?: string
+  /** How long the task may take from now to its end. Default: the queue's. */
+  readonly deadline?: Duration
+  readonly signal?: AbortSignal
+}
+
+/** How long the POST itself may wait for the result; null: not at all. */
+export interface SubmitWait {
+  readonly waitMs: number
+  /** For each request. */
+  readonly timeoutMs: number
+  /** For all of them. */
+  readonly withinMs: number
+}
+
+/**
+ * Hands a task in, again where that can help, always under one idempotency key: however many requests it takes, there is
+ * one task (P9).
+ */
+export async function submitTask(
+  exchange: Exchange,
+  options: ResolvedClientOptions,
+  queue: string,
+  body: unknown,
+  given: SubmitOptions,
+  wait: SubmitWait | null,
+): Promise<Answer> {
+  const { bytes, contentType } = encodeBody(body, given.contentType)
+  const idempotencyKey = given.idempotencyKey ?? randomKey(options.random)
+  const headers = {
+    'content-type': contentType,
+    'idempotency-key': checkIdempotencyKey(idempotencyKey),
+    ...(given.key === undefined ? {} : { 'forebay-key': headerText(given.key) }),
+    ...(given.deadline === undefined ? {} : { 'forebay-deadline': seconds(durationMs(given.deadline, 'deadline')) }),
+    ...(wait === null ? {} : { prefer: `wait=${seconds(wait.waitMs)}` }),
+  }
+  const path = `/v1/queues/${encodeURIComponent(queue)}/tasks`
+  const timeoutMs = wait?.timeoutMs ?? options.timeoutMs
+  const { attemptsMax } = options.retry
+  const withinMs = Math.min(options.retry.withinMs, wait?.withinMs ?? Number.POSITIVE_INFINITY)
+  const { signal } = given
+  return persist(options, { attemptsMax, withinMs, signal }, () =>
+    exchange.ask({ method: 'POST', path, headers, body: bytes, timeoutMs, signal }),
+  )
+}
+
+/** For Prefer and Forebay-Deadline, whose unit it is. */
+export function seconds(ms: number): string {
+  return String(Math.ceil(ms) / 1_000)
+}
+
+function checkIdempotencyKey(key: string): string {
+  if (/^[\x21-\x7e]{1,255}$/.test(key) && !key.startsWith('"')) return key
+  throw badOption('idempotencyKey', 'must be 1 to 255 visible ASCII characters, the first not a quote')
+}
+
+function randomKey(random: Random): string {
+  const bytes = Buffer.alloc(IDEMPOTENCY_KEY_BYTES)
+  random.fill(bytes)
+  return bytes.toString('base64url')
+}
+
+/** 128 bits. */
+const IDEMPOTENCY_KEY_BYTES = 16
+
+/** Header bytes are Latin-1 to fetch; the gateway reads them as UTF-8. */
+function headerText(key: string): string {
+  const bytes = Buffer.from(key, 'utf8')
+  if (key.isWellFormed() && bytes.length >= 1 && bytes.length <= KEY_BYTES_MAX && !CONTROL.test(key)) {
+    return bytes.toString('latin1')
+  }
+  throw badOption('key', `must be 1 to ${KEY_BYTES_MAX} bytes of UTF-8 without control characters`)
+}
+
+const KEY_BYTES_MAX = 256
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+const CONTROL = /[\u0000-\u001f\u007f-\u009f]/
+
+function badOption(field: string, fix: string): ForebayError {
+  return new ForebayError('BAD_REQUEST', `submit: ${field}: ${fix}.`, { members: { field } })
+}
