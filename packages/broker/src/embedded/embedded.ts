@@ -1,6 +1,6 @@
 export { embeddedBroker } from './embedded-broker.ts'
 export type { EmbeddedBrokerOptions } from './options.ts'
-export { openSqliteFile, type SqliteFile, sqliteCodeOf } from './sqlite-file.ts'
+export { explainSqliteError, openSqliteFile, type SqliteFile, sqliteCodeOf } from './sqlite-file.ts'
 export {
   answerCalls,
   type Calls,

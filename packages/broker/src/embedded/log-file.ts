@@ -12,7 +12,7 @@ import type {
   StoredPartition,
   StoredPosition,
 } from './log-calls.ts'
-import { openSqliteFile, SQLITE_FULL, type SqliteFile, sqliteCodeOf } from './sqlite-file.ts'
+import { explainSqliteError, openSqliteFile, SQLITE_FULL, type SqliteFile, sqliteCodeOf } from './sqlite-file.ts'
 
 /** A partition and its table. Each has a table of its own, so that appends always go to its right-hand edge. */
 export interface PartitionTable {
@@ -49,7 +49,7 @@ export class LogFile {
       this.#openTables()
     } catch (error) {
       this.file.close()
-      throw error
+      throw explainSqliteError(error, this.#path)
     }
   }
 
@@ -94,20 +94,13 @@ export class LogFile {
     }
   }
 
-  read({ partitionId, from, bytesMax }: ReadChunks): ChunksRead {
-    const table = this.tables.get(partitionId)!
-    const bodies: Uint8Array[] = []
-    const chunks: ChunksRead['chunks'][number][] = []
-    let end = 0
-    for (const row of table.select.iterate(from) as Iterable<unknown> as Iterable<ChunkRow>) {
-      const [base, checksum, body] = row
-      if (crc32(body) !== checksum) throw this.#damaged(table, base)
-      chunks.push({ base, start: end, end: end + body.length })
-      bodies.push(body)
-      end += body.length
-      if (end >= bytesMax) break
+  /** Throws DATA_CORRUPT when the records are not what was written. */
+  read(request: ReadChunks): ChunksRead {
+    try {
+      return this.#read(request)
+    } catch (error) {
+      throw explainSqliteError(error, this.#path)
     }
-    return { buffer: joined(bodies, end), chunks }
   }
 
   commit(positions: readonly StoredPosition[]): void {
@@ -152,6 +145,22 @@ export class LogFile {
     const body = new Uint8Array(buffer, chunk.start, chunk.end - chunk.start)
     table.insert.run(table.end + chunk.records - 1, table.end, chunk.timestampMs, crc32(body), body)
     return table.end
+  }
+
+  #read({ partitionId, from, bytesMax }: ReadChunks): ChunksRead {
+    const table = this.tables.get(partitionId)!
+    const bodies: Uint8Array[] = []
+    const chunks: ChunksRead['chunks'][number][] = []
+    let end = 0
+    for (const row of table.select.iterate(from) as Iterable<unknown> as Iterable<ChunkRow>) {
+      const [base, checksum, body] = row
+      if (crc32(body) !== checksum) throw this.#damaged(table, base)
+      chunks.push({ base, start: end, end: end + body.length })
+      bodies.push(body)
+      end += body.length
+      if (end >= bytesMax) break
+    }
+    return { buffer: joined(bodies, end), chunks }
   }
 
   /** What a failed flush has left on the disk nobody knows, so nothing is written on top of it. */

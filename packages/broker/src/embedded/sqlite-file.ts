@@ -31,7 +31,7 @@ export function openSqliteFile(path: string): SqliteFile {
     writeFileSync(ownerFile, `${process.pid}\n`)
   } catch (error) {
     database?.close()
-    throw explain(error, file, ownerFile)
+    throw explainSqliteError(error, file)
   }
   const opened = database
   return {
@@ -44,6 +44,39 @@ export function openSqliteFile(path: string): SqliteFile {
   }
 }
 
+/**
+ * What an error of SQLite means for the owner of the file, as DATA_IN_USE, DATA_CORRUPT or CONFIG_INVALID; errors that
+ * are not SQLite's or the file system's come back unchanged.
+ */
+export function explainSqliteError(error: unknown, file: string): unknown {
+  const folder = dirname(file)
+  const code = sqliteCodeOf(error)
+  if (code === SQLITE_BUSY) {
+    const pid = ownerOf(`${file}.owner`)
+    const owner = pid === null ? 'another process' : `the process with pid ${pid}`
+    return new ForebayError(
+      'DATA_IN_USE',
+      `The data folder ${folder} is in use by ${owner}: stop it, or give this one a folder of its own.`,
+      { members: { folder, ...(pid === null ? {} : { pid }) }, cause: error },
+    )
+  }
+  if (code === SQLITE_CORRUPT || code === SQLITE_NOTADB) {
+    return new ForebayError(
+      'DATA_CORRUPT',
+      `${file} is damaged or is not an SQLite file (${messageOf(error)}): restore it from a backup, or move it away to start empty.`,
+      { members: { file }, cause: error },
+    )
+  }
+  if (code !== null || isFileSystemError(error)) {
+    return new ForebayError(
+      'CONFIG_INVALID',
+      `The data folder ${folder} cannot be used (${messageOf(error)}): name a folder that this user may write to, on a disk that has room.`,
+      { members: { folder }, cause: error },
+    )
+  }
+  return error
+}
+
 /** SQLite's primary result code of an error of node:sqlite, also after it has crossed threads; null for any other. */
 export function sqliteCodeOf(error: unknown): number | null {
   if (!(error instanceof Error) || !('errcode' in error) || typeof error.errcode !== 'number') return null
@@ -51,10 +84,8 @@ export function sqliteCodeOf(error: unknown): number | null {
 }
 
 export const SQLITE_BUSY = 5
-export const SQLITE_READONLY = 8
 export const SQLITE_CORRUPT = 11
 export const SQLITE_FULL = 13
-export const SQLITE_CANTOPEN = 14
 export const SQLITE_NOTADB = 26
 
 /**
@@ -84,35 +115,6 @@ function makeFolder(folder: string): void {
     fsyncSync(parent)
     closeSync(parent)
   }
-}
-
-function explain(error: unknown, file: string, ownerFile: string): unknown {
-  const folder = dirname(file)
-  const code = sqliteCodeOf(error)
-  if (code === SQLITE_BUSY) {
-    const pid = ownerOf(ownerFile)
-    const owner = pid === null ? 'another process' : `the process with pid ${pid}`
-    return new ForebayError(
-      'DATA_IN_USE',
-      `The data folder ${folder} is in use by ${owner}: stop it, or give this one a folder of its own.`,
-      { members: { folder, ...(pid === null ? {} : { pid }) }, cause: error },
-    )
-  }
-  if (code === SQLITE_CORRUPT || code === SQLITE_NOTADB) {
-    return new ForebayError(
-      'DATA_CORRUPT',
-      `${file} is damaged or is not an SQLite file (${messageOf(error)}): restore it from a backup, or move it away to start empty.`,
-      { members: { file }, cause: error },
-    )
-  }
-  if (code === SQLITE_CANTOPEN || code === SQLITE_READONLY || isFileSystemError(error)) {
-    return new ForebayError(
-      'CONFIG_INVALID',
-      `The data folder ${folder} cannot be used (${messageOf(error)}): name a folder that this user may write to.`,
-      { members: { folder }, cause: error },
-    )
-  }
-  return error
 }
 
 function ownerOf(ownerFile: string): number | null {
