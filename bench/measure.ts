@@ -1,5 +1,6 @@
 import { loadavg } from 'node:os'
 import { type Load, runWrk } from './load/wrk.ts'
+import { cpuMs } from './process-figures.ts'
 import { CONNECTIONS, type Connections, type Scenario, STATUS_OF } from './scenario.ts'
 import type { Subject, SubjectContext } from './subjects/subject.ts'
 
@@ -8,6 +9,8 @@ export interface Sample {
   readonly subject: string
   readonly connections: Connections
   readonly load: Load
+  /** CPU time a request took in each process of the subject; unlike throughput it hardly feels what else runs. µs */
+  readonly cpuMicros: Readonly<Record<string, number>>
   /** Of the last minute: tells whether somebody else was at work on this machine. */
   readonly loadAverage: number
 }
@@ -51,12 +54,21 @@ async function measureOnce(subject: Subject, round: number, options: MeasureOpti
   await wrk(WARM_UP_CONNECTIONS, WARM_UP_SECONDS)
   const samples: Sample[] = []
   for (const connections of CONNECTIONS) {
+    const before = cpuOf(running.pids)
     const load = await wrk(connections, seconds)
-    const sample = { round, subject: subject.name, connections, load, loadAverage: loadavg()[0]! }
+    const after = cpuOf(running.pids)
+    const cpuMicros = Object.fromEntries(
+      Object.keys(running.pids).map((name) => [name, ((after[name]! - before[name]!) * 1000) / load.requests]),
+    )
+    const sample = { round, subject: subject.name, connections, load, cpuMicros, loadAverage: loadavg()[0]! }
     samples.push(sample)
     options.onSample(sample)
   }
   return samples
+}
+
+function cpuOf(pids: Readonly<Record<string, number>>): Record<string, number> {
+  return Object.fromEntries(Object.entries(pids).map(([name, pid]) => [name, cpuMs(pid)]))
 }
 
 const WARM_UP_CONNECTIONS = 64

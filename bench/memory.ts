@@ -1,8 +1,8 @@
-import { readFileSync } from 'node:fs'
 import { startKafka } from '../scripts/rig/kafka.ts'
 import { store } from './compare.ts'
 import { runWrk } from './load/wrk.ts'
 import { describeMachine } from './machine.ts'
+import { residentBytes } from './process-figures.ts'
 import { STATUS_OF } from './scenario.ts'
 import { forebayEmbedded, forebayKafka } from './subjects/forebay.ts'
 
@@ -73,12 +73,6 @@ function trendOf(points: readonly Point[], name: string) {
   const bytesPerTask = variance === 0 ? Number.NaN : covariance / variance
   const growthBytes = bytesPerTask * (rest.at(-1)!.tasks - rest[0]!.tasks)
   return { meanBytes, growthBytes, bytesPerTask, flat: growthBytes <= meanBytes * GROWTH_MAX }
-}
-
-function residentBytes(pid: number): number {
-  const [, kib] = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? []
-  if (kib === undefined) throw new Error(`process ${pid} has ended`)
-  return Number(kib) * 1024
 }
 
 const mib = (bytes: number) => `${(bytes / 2 ** 20).toFixed(1)} MiB`

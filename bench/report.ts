@@ -3,7 +3,7 @@ import type { Goal, Row } from './summary.ts'
 /** The table for people. */
 export function printRows(rows: readonly Row[], shapes: ReadonlyMap<string, string>): void {
   const references = [...new Set(rows.flatMap(({ perSecondRatio }) => Object.keys(perSecondRatio)))]
-  const head = ['subject', 'conn.', 'req/s (min–max)', 'p50 ms', 'p99 ms', 'bad']
+  const head = ['subject', 'conn.', 'req/s (min–max)', 'p50 ms', 'p99 ms', 'CPU µs/req', 'bad']
   for (const reference of references) head.push(`req/s × ${reference}`, `p50 × ${reference}`)
   const lines = rows.map((row) => [
     row.subject,
@@ -11,6 +11,7 @@ export function printRows(rows: readonly Row[], shapes: ReadonlyMap<string, stri
     `${Math.round(row.perSecond.median)} (${Math.round(row.perSecond.min)}–${Math.round(row.perSecond.max)})`,
     row.p50Ms.median.toFixed(2),
     row.p99Ms.median.toFixed(2),
+    Object.values(row.cpuMicros).map(Math.round).join('+'),
     String(row.bad),
     ...references.flatMap((reference) => [fixed(row.perSecondRatio[reference]), fixed(row.p50Ratio[reference])]),
   ])

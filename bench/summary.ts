@@ -8,6 +8,8 @@ export interface Row {
   readonly perSecond: Spread
   readonly p50Ms: Spread
   readonly p99Ms: Spread
+  /** By process: CPU time a request took. µs */
+  readonly cpuMicros: Readonly<Record<string, number>>
   /** Answers that were not what they had to be, and errors of sockets. */
   readonly bad: number
   /** By the name of the other: our requests/s over its. */
@@ -51,6 +53,9 @@ export function summarize(samples: readonly Sample[], references: readonly strin
         perSecond: spread(own.map(perSecond)),
         p50Ms: spread(own.map(({ load }) => load.p50Ms)),
         p99Ms: spread(own.map(({ load }) => load.p99Ms)),
+        cpuMicros: Object.fromEntries(
+          Object.keys(own[0]?.cpuMicros ?? {}).map((name) => [name, median(own.map((one) => one.cpuMicros[name]!))]),
+        ),
         bad: own.reduce((sum, { load }) => sum + load.wrong + load.socketErrors, 0),
         perSecondRatio: ratios(perSecond),
         p50Ratio: ratios(({ load }) => load.p50Ms),
