@@ -100,11 +100,10 @@ const queueField = object('The policy of one queue.', {
   descriptors: path('File with a FileDescriptorSet for a gRPC target. Default: ask the server by reflection.'),
   concurrency: integer('Attempts that run at once in one dispatcher.', { default: 1_000, min: 1, max: 100_000 }),
   timeout: duration('Longest attempt.', { default: '30s', min: '1ms', max: '24h' }),
-  deadline: duration('From acceptance to the end of a task unless the caller asks for another.', {
-    default: '24h',
-    min: '1ms',
-    max: '30d',
-  }),
+  deadline: duration(
+    'From acceptance to the end of a task unless the caller asks for another. Default: 24h, or `retention` if shorter.',
+    { default: null, min: '1ms', max: '30d' },
+  ),
   retry: retryField,
   schema: bodySchemaField,
   bodyMax: size('Largest request body. Default: http.bodyMax.', { default: null, min: '1B', max: '64MiB' }),

@@ -88,6 +88,11 @@ test('the queues of the design page resolve to what they say', () => {
   assert.equal(queues.get('plain')!.order, 'key')
 })
 
+test('a retention below the usual deadline shortens that too', () => {
+  const { queues } = requireOptions({ retention: '1h', queues: { hello: null } }, context)
+  assert.equal(queues.get('hello')!.deadlineMs, 3_600_000)
+})
+
 test('with the embedded store a gateway records too, and a dispatcher alone does not', () => {
   assert.deepEqual(requireOptions({ roles: ['gateway'] }, context).roles, new Set(['gateway', 'recorder']))
   assert.deepEqual(requireOptions({ roles: ['dispatcher'] }, context).roles, new Set(['dispatcher']))

@@ -57,7 +57,6 @@ async function up(flags: UpFlags, context: Context): Promise<ExitCode> {
     return end.exitCode
   } finally {
     await server.stop({ graceMs: 0 })
-    await composition.close()
     stopping.forget()
   }
 }

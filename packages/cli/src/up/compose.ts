@@ -4,13 +4,11 @@ import { type Broker, systemClock, systemRandom } from '@forebay/broker'
 import type { Metrics, Server, ServerOptions } from '@forebay/server'
 import type { Logger } from 'pino'
 
-/** The parts of one process, put together by hand; nothing has been opened. */
+/** The parts of one process, put together by hand; nothing has been opened. The server opens and closes them. */
 export interface Composition {
   readonly server: Server
   readonly broker: Broker
   readonly metrics: Metrics
-  /** Lets go of the log and the store, after the server has stopped. */
-  close(): Promise<void>
 }
 
 /** Loads the server only now: no other command needs it, and it takes a few hundred milliseconds. */
@@ -25,14 +23,7 @@ export async function compose(options: ServerOptions, log: Logger): Promise<Comp
   })
   const telemetry = { log, metrics }
   const server = createServer({ options, broker, store, clock: systemClock, random: systemRandom, telemetry })
-  return {
-    server,
-    broker,
-    metrics,
-    async close() {
-      await Promise.allSettled([broker.close(), store.close()])
-    },
-  }
+  return { server, broker, metrics }
 }
 
 /** Kafka's client takes about a second to load, so each adapter is loaded only when it is named. */

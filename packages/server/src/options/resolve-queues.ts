@@ -33,7 +33,7 @@ function resolveQueue(
     target: resolveTarget(queue, place.at('descriptors'), files),
     concurrency: queue.concurrency,
     timeoutMs: queue.timeout,
-    deadlineMs: queue.deadline,
+    deadlineMs: queue.deadline ?? Math.min(DEADLINE_DEFAULT_MS, read.retention),
     retry: {
       attemptsMax: queue.retry.attempts,
       withinMs: queue.retry.within,
@@ -45,6 +45,8 @@ function resolveQueue(
     partitions: queue.partitions ?? read.partitions,
   }
 }
+
+const DEADLINE_DEFAULT_MS = 24 * 3_600_000
 
 function refuseQueueContradictions(queue: ReadQueue, read: ReadOptions, place: Place): void {
   const { key, route, retry } = queue
@@ -60,7 +62,7 @@ function refuseQueueContradictions(queue: ReadQueue, read: ReadOptions, place: P
       place.at('key').refuse(`path.${key.parameter}`, message, fix)
     }
   }
-  if (queue.deadline > read.retention) {
+  if (queue.deadline !== null && queue.deadline > read.retention) {
     const message = `Tasks may take ${formatDuration(queue.deadline)}, but records are kept ${formatDuration(read.retention)}.`
     const fix = `Write ${formatDuration(read.retention)} or less, or raise \`retention\`.`
     place.at('deadline').refuse(queue.deadline, message, fix)

@@ -3,14 +3,22 @@ import { DURATION_PATTERN, formatDuration, parseDuration } from './duration.ts'
 import { type Field, leaf, quote } from './field.ts'
 import { formatSize, parseSize, SIZE_PATTERN } from './size.ts'
 
+interface DurationLimits<Value> {
+  readonly default: Value extends null ? null : string
+  readonly min: string
+  readonly max: string
+}
+
 /** Ms from '30s', '10m' or a number of ms. */
+export function duration(about: string, limits: DurationLimits<number>): Field<string | number, number>
+export function duration(about: string, limits: DurationLimits<null>): Field<string | number, number | null>
 export function duration(
   about: string,
-  limits: { readonly default: string; readonly min: string; readonly max: string },
-): Field<string | number, number> {
+  limits: { readonly default: string | null; readonly min: string; readonly max: string },
+): Field<string | number, number | null> {
   const minMs = parseDuration(limits.min)!
   const maxMs = parseDuration(limits.max)!
-  return leaf({
+  return leaf<string | number, number | null>({
     about: `${about} From ${limits.min} to ${limits.max}.`,
     schema: {
       anyOf: [
@@ -18,8 +26,8 @@ export function duration(
         { type: 'integer', minimum: 0 },
       ],
     },
-    absent: parseDuration(limits.default)!,
-    written: limits.default,
+    absent: limits.default === null ? null : parseDuration(limits.default),
+    ...(limits.default === null ? {} : { written: limits.default }),
     parse(given, place) {
       const ms = parseDuration(given)
       if (ms === null) {
