@@ -71,25 +71,21 @@ export class Appender {
 
   #accept(call: PublishCall, record: RecordToPublish, index: number, timestampMs: number): void {
     const log = this.#place(record)
+    if (log instanceof ForebayError) {
+      call.fail(index, 'refused', log)
+      return
+    }
     const bytes = packedBytesMax(record)
-    const refusal = log instanceof ForebayError ? log : this.#refusal(record, bytes)
+    const refusal = this.#refusal(record, bytes)
     if (refusal !== null) {
       call.fail(index, 'refused', refusal)
       return
     }
-    const at = log as PartitionLog
+    const { topic, partition } = log
     const { key, value, headers } = record
-    const pending: AppendedRecord = {
-      topic: at.topic,
-      partition: at.partition,
-      offset: -1,
-      timestampMs,
-      key,
-      value: ownMemory(value),
-      headers,
-    }
-    const list = this.#waiting.get(at)
-    if (list === undefined) this.#waiting.set(at, [{ record: pending, call, index, bytes }])
+    const pending = { topic, partition, offset: -1, timestampMs, key, value: ownMemory(value), headers }
+    const list = this.#waiting.get(log)
+    if (list === undefined) this.#waiting.set(log, [{ record: pending, call, index, bytes }])
     else list.push({ record: pending, call, index, bytes })
     this.#waitingBytes += memoryOf(1, bytes)
   }
