@@ -1,0 +1,63 @@
+import type { Broker } from '@forebay/broker'
+import { ForebayError } from '@forebay/protocol'
+import type { Recorder } from '../finish/recorder.ts'
+import { RESULTS_TOPIC } from '../topics.ts'
+
+/** How long a reader waits for this process's store to catch up with the log. ms */
+export const BARRIER_MAX_MS = 5_000
+
+/**
+ * Makes sure that the store has read a lane as far as it reached when the reader came. Readers share requests: one that
+ * is under way may have looked before this reader came, so it waits for the next, together with all who came meanwhile.
+ */
+export class ReadBarrier {
+  readonly #broker: Broker
+  readonly #recorder: Pick<Recorder, 'appliedTo'>
+  #current: Promise<ReadonlyMap<number, number>> | null = null
+  #next: Promise<ReadonlyMap<number, number>> | null = null
+
+  constructor(broker: Broker, recorder: Pick<Recorder, 'appliedTo'>) {
+    this.#broker = broker
+    this.#recorder = recorder
+  }
+
+  /** Throws STORE_BEHIND. */
+  async pass(lane: number): Promise<void> {
+    let end: number | undefined
+    try {
+      end = (await this.#ends()).get(lane)
+    } catch (thrown) {
+      throw behind(thrown)
+    }
+    if (end !== undefined && !(await this.#recorder.appliedTo(lane, end, BARRIER_MAX_MS))) throw behind(undefined)
+  }
+
+  #ends(): Promise<ReadonlyMap<number, number>> {
+    if (this.#current === null) return this.#begin()
+    this.#next ??= this.#current.then(
+      () => this.#begin(),
+      () => this.#begin(),
+    )
+    return this.#next
+  }
+
+  #begin(): Promise<ReadonlyMap<number, number>> {
+    this.#next = null
+    const asked = this.#broker
+      .inspect({ topics: [RESULTS_TOPIC] })
+      .then((states) => new Map(states.map(({ partition, end }) => [partition, end])))
+      .finally(() => {
+        if (this.#current === asked) this.#current = null
+      })
+    this.#current = asked
+    return asked
+  }
+}
+
+function behind(cause: unknown): ForebayError {
+  return new ForebayError(
+    'STORE_BEHIND',
+    'This gateway cannot make sure right now that it knows the latest of this task; ask again.',
+    { cause, retryAfterS: 1 },
+  )
+}

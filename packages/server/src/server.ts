@@ -1,0 +1,247 @@
+import type { Broker, Clock, Random, TopicSpec } from '@forebay/broker'
+import { TaskService, WorkerService } from '@forebay/protocol'
+import { Server as GrpcServer, ServerCredentials } from '@grpc/grpc-js'
+import { CLUSTER_TOPIC_SPEC, type ClusterKeys, openClusterKeys } from './accept/cluster-secret.ts'
+import { createDoors, type Doors } from './accept/doors.ts'
+import { addGrpcServices, type GrpcServices } from './accept/grpc-services.ts'
+import type { Health } from './accept/http-door.ts'
+import { type QueueDispatcher, startQueueDispatcher } from './dispatch/queue-dispatcher.ts'
+import { createTarget } from './execute/create-target.ts'
+import type { Target } from './execute/target.ts'
+import { WORKER_SERVER_OPTIONS } from './execute/worker-server-options.ts'
+import { WorkerSessions } from './execute/worker-sessions.ts'
+import { createFinisher, type Finisher } from './finish/finisher.ts'
+import { createRecorder, type Recorder } from './finish/recorder.ts'
+import { type Running, STOP_GRACE_MS_DEFAULT, type StopOptions, type StopReport } from './lifecycle.ts'
+import type { ServerOptions } from './options.ts'
+import { createReplies, type RunningReplies } from './reply/log-replies.ts'
+import type { Store } from './store/store.ts'
+import type { Telemetry } from './telemetry.ts'
+import { deadTopic, RESULTS_TOPIC } from './topics.ts'
+
+export interface ServerParts {
+  readonly options: ServerOptions
+  /** Neither is open yet; the server opens both and closes both. */
+  readonly broker: Broker
+  readonly store: Store
+  readonly clock: Clock
+  readonly random: Random
+  readonly telemetry: Telemetry
+}
+
+export interface Server extends Running {
+  /** Throws what stands in the way (a port that is taken, a log out of reach), with everything closed again. */
+  start(): Promise<ServerAddresses>
+}
+
+export interface ServerAddresses {
+  readonly http: Address
+  readonly grpc: Address
+}
+
+export interface Address {
+  readonly host: string
+  readonly port: number
+}
+
+/** The six steps of a task, as far as this process's roles go, put together by hand. */
+export function createServer(parts: ServerParts): Server {
+  return new ComposedServer(parts)
+}
+
+class ComposedServer implements Server {
+  readonly stopped: Promise<StopReport>
+  readonly #parts: ServerParts
+  readonly #grpc: GrpcServer
+  #services: GrpcServices | null = null
+  #keys: ClusterKeys | null = null
+  #recorder: Recorder | null = null
+  #replies: RunningReplies | null = null
+  #doors: Doors | null = null
+  #sessions: WorkerSessions | null = null
+  #finisher: Finisher | null = null
+  readonly #targets: Target[] = []
+  readonly #dispatchers: QueueDispatcher[] = []
+  #starting: Promise<ServerAddresses> | null = null
+  #stopping: Promise<void> | null = null
+  #graceOver = new AbortController()
+  #resolveStopped: (report: StopReport) => void = () => {}
+
+  constructor(parts: ServerParts) {
+    this.#parts = parts
+    this.#grpc = new GrpcServer(WORKER_SERVER_OPTIONS)
+    this.stopped = new Promise((resolve) => {
+      this.#resolveStopped = resolve
+    })
+  }
+
+  start(): Promise<ServerAddresses> {
+    this.#starting ??= this.#start().catch(async (thrown: unknown) => {
+      await this.stop({ graceMs: 0 })
+      throw thrown
+    })
+    return this.#starting
+  }
+
+  async stop(options: StopOptions = {}): Promise<StopReport> {
+    const graceMs = options.graceMs ?? STOP_GRACE_MS_DEFAULT
+    for (const dispatcher of this.#dispatchers) void dispatcher.stop({ graceMs })
+    if (graceMs <= 0) this.#graceOver.abort()
+    else {
+      const timer = this.#parts.clock.timer(graceMs, () => this.#graceOver.abort())
+      void this.stopped.then(() => timer.cancel())
+    }
+    this.#stopping ??= this.#stop(graceMs)
+    return this.stopped
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop()
+  }
+
+  async #start(): Promise<ServerAddresses> {
+    const { options, broker, store } = this.#parts
+    await broker.open({ topics: topicsOf(options) })
+    const partitions = await this.#partitionCounts()
+    const partitionsOf = (topic: string) => partitions.get(topic) ?? options.partitions
+    const lanes = partitionsOf(RESULTS_TOPIC)
+    if (options.roles.has('gateway') || options.roles.has('recorder')) {
+      await store.open()
+      await this.#startRecorder(lanes)
+    }
+    if (options.roles.has('gateway')) await this.#makeDoors(partitionsOf)
+    if (options.roles.has('dispatcher')) this.#makeSessions()
+    this.#services = addGrpcServices(this.#grpc, this.#grpcServices())
+    const grpc = await this.#bindGrpc()
+    if (options.roles.has('dispatcher')) await this.#startDispatchers(lanes)
+    const http = (await this.#doors?.http.listen()) ?? { host: options.http.host, port: options.http.port }
+    return { http, grpc }
+  }
+
+  async #partitionCounts(): Promise<Map<string, number>> {
+    const { options, broker } = this.#parts
+    const topics = [RESULTS_TOPIC, ...[...options.queues.values()].map((queue) => queue.topic)]
+    const counts = new Map<string, number>()
+    for (const { topic } of await broker.inspect({ topics })) counts.set(topic, (counts.get(topic) ?? 0) + 1)
+    return counts
+  }
+
+  async #startRecorder(lanes: number): Promise<void> {
+    const { options, broker, store, clock, random, telemetry } = this.#parts
+    this.#recorder = createRecorder({ broker, store, partitions: lanes, clock, random, telemetry })
+    this.#replies = createReplies({
+      broker,
+      store,
+      recorder: this.#recorder,
+      lanes,
+      instance: options.instance,
+      waitersMax: options.http.waitersMax,
+      clock,
+      telemetry,
+    })
+    await this.#recorder.start()
+  }
+
+  async #makeDoors(partitionsOf: (topic: string) => number): Promise<void> {
+    const { broker, clock, random, telemetry } = this.#parts
+    this.#keys = await openClusterKeys({ broker, clock, random, log: telemetry.log })
+    this.#doors = createDoors({
+      ...this.#parts,
+      partitionsOf,
+      keys: this.#keys,
+      replies: this.#replies!,
+      health: () => this.#health(),
+    })
+    this.#grpc.addService(this.#doors.grpc.definition, this.#doors.grpc.handlers)
+  }
+
+  #makeSessions(): void {
+    const { options, clock, telemetry } = this.#parts
+    const { sessionsMax, leaseMs } = options.grpc
+    this.#sessions = new WorkerSessions({ queues: options.queues, sessionsMax, leaseMs, clock, ...telemetry })
+    this.#grpc.addService(this.#sessions.definition, this.#sessions.handlers)
+  }
+
+  #grpcServices() {
+    return [...(this.#doors === null ? [] : [TaskService]), ...(this.#sessions === null ? [] : [WorkerService])]
+  }
+
+  async #startDispatchers(lanes: number): Promise<void> {
+    const { options, broker, clock, random, telemetry } = this.#parts
+    const { log, metrics } = telemetry
+    this.#finisher = createFinisher({ broker, clock, random, log })
+    const finisher = this.#finisher
+    for (const queue of options.queues.values()) {
+      const target = createTarget(queue, { workers: this.#sessions!, clock, random })
+      this.#targets.push(target)
+    }
+    const started = [...options.queues.values()].map(async (queue, index) => {
+      const target = this.#targets[index]!
+      const meters = metrics.queue(queue.name)
+      this.#dispatchers.push(
+        await startQueueDispatcher({ queue, broker, target, finisher, lanes, clock, random, log, meters }),
+      )
+    })
+    await Promise.all(started)
+  }
+
+  #bindGrpc(): Promise<Address> {
+    const { host, port } = this.#parts.options.grpc
+    return new Promise((resolve, reject) => {
+      this.#grpc.bindAsync(`${host}:${port}`, ServerCredentials.createInsecure(), (error, bound) => {
+        if (error === null) resolve({ host, port: bound })
+        else reject(error)
+      })
+    })
+  }
+
+  #health(): Health {
+    const { broker } = this.#parts
+    const reasons = this.#recorder?.problems() ?? []
+    return { ready: reasons.length === 0, reasons, profile: broker.capabilities.durability }
+  }
+
+  /** New work is refused first, then what runs is finished, then what carries it is closed. */
+  async #stop(graceMs: number): Promise<void> {
+    const { broker, store, clock } = this.#parts
+    await Promise.allSettled([this.#starting])
+    this.#services?.setServing(false)
+    this.#doors?.grpc.stop()
+    const beganMs = clock.monotonicMs()
+    const leftOfGraceMs = () =>
+      this.#graceOver.signal.aborted ? 0 : Math.max(0, graceMs - (clock.monotonicMs() - beganMs))
+    const [cut, ...reports] = await Promise.all([
+      this.#doors?.http.stop(graceMs) ?? 0,
+      ...this.#dispatchers.map((dispatcher) => dispatcher.stop({ graceMs: leftOfGraceMs() })),
+    ])
+    const left = reports.flatMap((report) => report.left)
+    if (cut > 0) left.push(`${cut} HTTP connections were cut`)
+    this.#finisher?.close()
+    await this.#sessions?.stop(this.#graceOver.signal)
+    await Promise.all(this.#targets.map((target) => target.stop(this.#graceOver.signal)))
+    await this.#shutGrpc()
+    await this.#replies?.stop()
+    await this.#recorder?.stop()
+    await this.#keys?.close()
+    await store.close()
+    await broker.close()
+    this.#resolveStopped({ left })
+  }
+
+  async #shutGrpc(): Promise<void> {
+    const closed = new Promise<void>((resolve) => this.#grpc.tryShutdown(() => resolve()))
+    const force = () => this.#grpc.forceShutdown()
+    if (this.#graceOver.signal.aborted) force()
+    else this.#graceOver.signal.addEventListener('abort', force, { once: true })
+    await closed
+  }
+}
+
+function topicsOf({ queues, partitions, retentionMs }: ServerOptions): TopicSpec[] {
+  const topics: TopicSpec[] = [CLUSTER_TOPIC_SPEC, { name: RESULTS_TOPIC, partitions, retentionMs }]
+  for (const queue of queues.values()) {
+    topics.push({ name: queue.topic, partitions: queue.partitions, retentionMs })
+    topics.push({ name: deadTopic(queue.topic), partitions: queue.partitions, retentionMs: 'forever' })
+  }
+  return topics
+}
