@@ -1,5 +1,6 @@
 import type { LogRecord, RecordHeader, RecordToPublish } from '@forebay/broker'
 import { isErrorCode } from '@forebay/protocol'
+import { isoTime } from './iso-time.ts'
 import { type EndState, type Fault, isEndState, type Note, type Result, type Task, type TaskHeader } from './task.ts'
 import { deadTopic, RESULTS_TOPIC } from './topics.ts'
 
@@ -14,7 +15,7 @@ export function taskRecord(task: Task, topic: string, partition: number): Record
     ['ce_id', latin1(task.id)],
     CE_TYPE_TASK,
     ['ce_source', constant(`/forebay/queues/${task.queue}`)],
-    ['ce_time', latin1(new Date(task.acceptedAtMs).toISOString())],
+    ['ce_time', latin1(isoTime(task.acceptedAtMs))],
     ['content-type', constant(task.contentType)],
     ['fb-owner', constant(task.owner)],
     ['fb-lane', constant(String(task.lane))],

@@ -90,7 +90,7 @@ function openKeys(broker: Broker) {
 }
 
 function secretOf(keys: TaskIdKeys): string {
-  return keys.signing(0).secret.export().toString('hex')
+  return Buffer.from(keys.signing(0).secret).toString('hex')
 }
 
 async function withBroker(run: (broker: Broker) => Promise<void>): Promise<void> {

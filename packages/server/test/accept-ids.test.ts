@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
-import { createSecretKey, randomBytes } from 'node:crypto'
+import { createHmac, randomBytes } from 'node:crypto'
 import { test } from 'node:test'
 import { systemRandom } from '@forebay/broker'
 import fc from 'fast-check'
+import { hmacSha256 } from '../src/accept/hmac-sha256.ts'
 import { createTaskIds, TASK_ID_CHARACTERS, type TaskIdKey, type TaskIdKeys } from '../src/accept/task-id.ts'
 
 test('an id gives back what it was made of, and only to its owner', () => {
@@ -89,6 +90,16 @@ test('an id of a queue that the configuration has no more is still read', () => 
   assert.deepEqual(parts, { id, acceptedAtMs: 5, deadlineAtMs: 1_005, queue: '', lane: 7 })
 })
 
+test('signatures are HMAC-SHA256, whatever the key and the text', () => {
+  const keys = fc.uint8Array({ minLength: 1, maxLength: 64 })
+  const texts = fc.string({ unit: 'grapheme', maxLength: 2_000 })
+  fc.assert(
+    fc.property(keys, texts, (key, text) => {
+      assert.equal(hmacSha256(key, text), createHmac('sha256', key).update(text).digest('base64url'))
+    }),
+  )
+})
+
 const owners = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 40 })
 const queues = fc.constantFrom('orders', 'thumbnails')
 const lanes = fc.nat({ max: 65_535 })
@@ -97,6 +108,6 @@ const budgets = fc.integer({ min: 1, max: 100 * 365 * 86_400_000 })
 
 function keyRing(numbers: readonly number[]): TaskIdKeys {
   const keys = new Map<number, TaskIdKey>()
-  for (const id of numbers) keys.set(id, { id, secret: createSecretKey(randomBytes(32)) })
+  for (const id of numbers) keys.set(id, { id, secret: randomBytes(32) })
   return { signing: () => keys.get(numbers.at(-1)!)!, find: (id) => keys.get(id) }
 }

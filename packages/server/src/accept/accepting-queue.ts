@@ -10,7 +10,7 @@ import { type KeyHints, keyFinder } from './ordering-key.ts'
 /** What the doors need of a queue, worked out once at the start. */
 export interface AcceptingQueue {
   readonly options: QueueOptions
-  /** The name as JSON. */
+  /** The name as JSON in ASCII. */
   readonly nameJson: string
   readonly meters: QueueMeters
   /** Checks the body where a schema says so and finds the ordering key. The body is parsed only if one of them needs it. */
@@ -60,7 +60,7 @@ function acceptingQueue(
   let turn = Math.floor(random.unit() * partitions)
   return {
     options,
-    nameJson: JSON.stringify(options.name),
+    nameJson: asciiJson(options.name),
     meters,
     check(payload, hints) {
       if (checkBody === null) return findKey(hints, () => parseJson(payload))
@@ -74,6 +74,11 @@ function acceptingQueue(
       return turn
     },
   }
+}
+
+function asciiJson(text: string): string {
+  const escaped = (unit: string) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`
+  return JSON.stringify(text).replace(/[^\x20-\x7e]/g, escaped)
 }
 
 function queueNotFound(name: string, known: Iterable<string>): ForebayError {

@@ -1,4 +1,3 @@
-import { createSecretKey } from 'node:crypto'
 import type { Broker, Clock, Listener, LogRecord, Random, RecordToPublish, TopicSpec } from '@forebay/broker'
 import { ForebayError } from '@forebay/protocol'
 import type { Logger } from 'pino'
@@ -105,7 +104,7 @@ export async function openClusterKeys(parts: ClusterKeysParts): Promise<ClusterK
   function learn(record: LogRecord): void {
     const id = keyIdOf(record)
     if (id === null || keys.has(id)) return
-    const key = { id, secret: createSecretKey(record.value!) }
+    const key = { id, secret: record.value! }
     keys.set(id, key)
     if (signing === null) signing = key
     else if (id > (next?.key ?? signing).id) next = { key, fromMs: record.timestampMs + SIGN_AFTER_MS }

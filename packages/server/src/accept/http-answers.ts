@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import { isMediaType } from '../execute/media-type.ts'
+import { isoTime } from '../iso-time.ts'
 import { OCTET_STREAM } from '../records.ts'
 import type { TaskView } from '../reply/replies.ts'
 import { sendTaskProblem, taskProblem } from './problem.ts'
@@ -11,7 +12,7 @@ export function taskPath(taskId: string): string {
   return `/v1/tasks/${taskId}`
 }
 
-/** `queueJson`: the queue's name as JSON. */
+/** `queueJson`: the queue's name as JSON in ASCII. */
 export function sendAccepted(
   response: ServerResponse,
   taskId: string,
@@ -22,9 +23,9 @@ export function sendAccepted(
   const path = taskPath(taskId)
   // Put together by hand: this is the answer of the hot path, and nothing in it needs escaping.
   const body = `{"id":"${taskId}","queue":${queueJson},"state":"pending","acceptedAt":"${isoTime(acceptedAtMs)}","links":{"self":"${path}","result":"${path}/result"}}`
-  const headers = ['Location', path, 'Retry-After', RETRY_AFTER_S, ...JSON_HEADERS, String(Buffer.byteLength(body))]
+  const headers = ['Location', path, 'Retry-After', RETRY_AFTER_S, ...JSON_HEADERS, String(body.length)]
   response.writeHead(202, extra.length === 0 ? headers : headers.concat(extra))
-  response.end(body)
+  response.end(body, 'latin1')
 }
 
 /** The end of a task for whoever asked for its result: the result's own bytes, or the problem that it ended with. */
@@ -76,14 +77,3 @@ const RETRY_AFTER_S = '1'
 const JSON_HEADERS = ['Cache-Control', 'no-store', 'Content-Type', 'application/json', 'Content-Length']
 /** A result is whatever a worker wrote; a browser that opens it must not run it under this server's name. */
 const INERT_HEADERS = ['X-Content-Type-Options', 'nosniff', 'Content-Security-Policy', "default-src 'none'; sandbox"]
-
-/** Requests of one millisecond share the text. */
-function isoTime(ms: number): string {
-  if (ms !== lastMs) {
-    lastMs = ms
-    lastIso = new Date(ms).toISOString()
-  }
-  return lastIso
-}
-let lastMs = 0
-let lastIso = new Date(0).toISOString()

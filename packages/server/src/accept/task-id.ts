@@ -1,5 +1,6 @@
-import { createHmac, hash, type KeyObject, timingSafeEqual } from 'node:crypto'
+import { hash, timingSafeEqual } from 'node:crypto'
 import type { Random } from '@forebay/broker'
+import { hmacSha256 } from './hmac-sha256.ts'
 
 /**
  * Task ids that certify themselves: an id holds what a gateway must know of a task that no store has heard of yet, and
@@ -48,7 +49,8 @@ export interface TaskToName {
 export interface TaskIdKey {
   /** 0 to 127. */
   readonly id: number
-  readonly secret: KeyObject
+  /** At most 64 bytes. */
+  readonly secret: Uint8Array
 }
 
 /** The keys in use: ids of every known key are good, one key signs. */
@@ -123,10 +125,7 @@ const SHAPE = /^[\w-]{52}$/
 
 /** The head has a fixed length, so head and owner cannot be cut in two ways. */
 function signature(key: TaskIdKey, head: string, owner: string): string {
-  return createHmac('sha256', key.secret)
-    .update(head + owner)
-    .digest('base64url')
-    .slice(0, SIGNATURE_CHARACTERS)
+  return hmacSha256(key.secret, head + owner).slice(0, SIGNATURE_CHARACTERS)
 }
 
 function queueDigest(queue: string): number {
