@@ -43,3 +43,13 @@ test('a small value does not keep the large buffer alive that it was cut from', 
   assert.deepEqual([...read!.value!], [9, 9, 9, 9, 9])
   assert.ok(read!.value!.buffer.byteLength < 100_000)
 })
+
+test('a record that was changed after publish took it is refused, and the log goes on', async (context) => {
+  const broker = await opened(context, { dir: await folder(context) }, [TOPIC])
+  const memory = new ArrayBuffer(8, { maxByteLength: 100_000 })
+  const publishing = broker.publish([{ topic: 'tasks', key: null, value: new Uint8Array(memory), headers: [] }])
+  memory.resize(100_000)
+  await assert.rejects(publishing, { code: 'NOT_ACCEPTED' })
+  const [next] = await broker.publish([{ topic: 'tasks', key: null, value: new Uint8Array(1), headers: [] }])
+  assert.equal(next!.offset, 0)
+})

@@ -2,7 +2,7 @@ import { ForebayError } from '@forebay/protocol'
 import type { FailedRecord, LogRecord, Position, RecordToPublish } from '../broker.ts'
 import type { Timer } from '../clock.ts'
 import { partitionOf } from '../partition-of.ts'
-import type { AppendChunk, Appended, LogCalls } from './log-calls.ts'
+import type { Append, Appended, LogCalls } from './log-calls.ts'
 import { MEBIBYTE, type ResolvedEmbedded } from './options.ts'
 import { memoryOf, type PartitionLog } from './partition-log.ts'
 import { PublishCall } from './publish-call.ts'
@@ -148,13 +148,24 @@ export class Appender {
       if (this.#stopped !== null) {
         failAll(batch, 'refused', this.#stopped)
       } else {
-        const { buffer, chunks } = pack(batch)
-        this.#answer(batch, await this.#thread.call('append', { buffer, chunks }, [buffer]).catch(toStopped))
+        await this.#append(batch)
       }
       for (const part of batch) for (const one of part.records) if (one.call.left === 0) this.#calls.delete(one.call)
       this.#afterAnswers()
     }
     this.#busy = false
+  }
+
+  async #append(batch: readonly BatchPart[]): Promise<void> {
+    let packed: Append
+    try {
+      packed = pack(batch)
+    } catch (error) {
+      // Somebody changed a record after handing it over; it must not stop all others for ever.
+      failAll(batch, 'refused', new ForebayError('INTERNAL', 'A record changed while it waited.', { cause: error }))
+      return
+    }
+    this.#answer(batch, await this.#thread.call('append', packed, [packed.buffer]).catch(toStopped))
   }
 
   #answer(batch: readonly BatchPart[], appended: Appended): void {
@@ -246,7 +257,7 @@ interface BatchPart {
   readonly bytes: number
 }
 
-function pack(batch: readonly BatchPart[]): { buffer: ArrayBuffer; chunks: AppendChunk[] } {
+function pack(batch: readonly BatchPart[]): Append {
   const buffer = new ArrayBuffer(batch.reduce((sum, part) => sum + part.bytes, 0))
   const into = Buffer.from(buffer)
   let at = 0

@@ -55,7 +55,13 @@ export function callThread<C extends Calls>(worker: Worker, options: ThreadCalle
       const id = ++lastId
       const { promise, resolve, reject } = Promise.withResolvers<unknown>()
       waiting.set(id, { resolve, reject })
-      worker.postMessage({ id, name, argument } satisfies Question, transfer)
+      try {
+        worker.postMessage({ id, name, argument } satisfies Question, transfer)
+      } catch (error) {
+        // The argument cannot be cloned, or a buffer has moved already.
+        waiting.delete(id)
+        reject(error)
+      }
       return promise
     },
     async terminate() {
