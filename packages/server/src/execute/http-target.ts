@@ -108,6 +108,8 @@ export class HttpTarget implements Target {
 
   async #outcomeOf(answer: Dispatcher.ResponseData): Promise<Outcome> {
     const { statusCode: status, headers, body } = answer
+    // undici tells of an ended body by an event too: whoever reads it knows, and nobody else cares.
+    body.on('error', () => {})
     const contentType = headerOf(headers, 'content-type') || MEDIA_TYPE_DEFAULT
     if (status < 200 || status > 299) {
       return outcomeOfHttpStatus({

@@ -2,6 +2,7 @@ import { createFileRegistry, type DescMethod, type FileRegistry, fromBinary } fr
 import { type FileDescriptorProto, FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt'
 import { ForebayError } from '@forebay/protocol'
 import { nearestName } from '../nearest-name.ts'
+import { completeDescriptors } from './complete-descriptors.ts'
 
 /** A method that a target calls, with all types that its messages may hold. */
 export interface MethodDescriptor {
@@ -67,8 +68,9 @@ export function meant(wanted: string, known: readonly string[]): string {
   return known.length === 0 ? '.' : `; there is ${known.slice(0, NAMES_SHOWN).join(', ')}.`
 }
 
-/** Descriptor sets may come in any order; protobuf-es wants imports first. */
+/** Files may come in any order; protobuf-es wants imports first. */
 function linked(files: readonly FileDescriptorProto[], source: string): FileRegistry {
+  completeDescriptors(files)
   const byName = new Map(files.map((file) => [file.name, file]))
   const sorted: FileDescriptorProto[] = []
   const seen = new Set<string>()
@@ -87,7 +89,7 @@ function linked(files: readonly FileDescriptorProto[], source: string): FileRegi
   try {
     return createFileRegistry({ $typeName: 'google.protobuf.FileDescriptorSet', file: sorted })
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause)
+    const reason = (cause instanceof Error && cause.message) || 'a type is missing'
     throw new ForebayError('CONFIG_INVALID', `${source}: the descriptors do not fit together: ${reason}`, { cause })
   }
 }

@@ -19,7 +19,7 @@ export async function reflectService(client: Client, service: string, deadlineMs
       return await ask(conversation, service)
     } catch (error) {
       if (!isUnimplemented(error)) {
-        return { kind: 'failed', message: error instanceof Error ? error.message : String(error) }
+        return { kind: 'failed', message: reasonOf(error) }
       }
     } finally {
       conversation.close()
@@ -106,6 +106,11 @@ class Conversation {
 
 function isUnimplemented(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === status.UNIMPLEMENTED
+}
+
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  return 'details' in error ? String(error.details) : error.message
 }
 
 function pass(bytes: Buffer): Buffer {
