@@ -29,6 +29,7 @@ const concurrency = positive('concurrency', values.concurrency)
 /** Of so many requests one doesn't wait for its answer, and asks for it later. */
 const POLLED_LATER_EVERY = 3
 const WAIT_SECONDS = 30
+const FAILURES_SHOWN = 20
 
 const tally = { passed: 0, failed: 0, retries: 0 }
 const onRetry = () => void tally.retries++
@@ -54,9 +55,9 @@ console.log(`etcd       ${etcd.address}, version ${etcd.version}`)
 
 const descriptors = join(dir, 'etcd.binpb')
 if (await servesReflection(etcd.address)) {
-  console.log('descriptors  this etcd serves reflection; the file is built all the same')
+  console.log('           this etcd serves reflection; the file is built all the same')
 } else {
-  console.log('descriptors  etcd serves no reflection (UNIMPLEMENTED): compiled from its own rpc.proto')
+  console.log('           etcd serves no reflection (UNIMPLEMENTED): compiled from its own rpc.proto')
 }
 await buildDescriptors(descriptors)
 
@@ -193,6 +194,10 @@ function positive(name: string, given: string): number {
   return number
 }
 
-const FAILURES_SHOWN = 20
-const seconds = (ms: number) => `${(ms / 1000).toFixed(1)} s`
-const rate = (count: number, ms: number) => `${Math.round(count / (ms / 1000))}/s`
+function seconds(ms: number): string {
+  return `${(ms / 1000).toFixed(1)} s`
+}
+
+function rate(count: number, ms: number): string {
+  return `${Math.round(count / (ms / 1000))}/s`
+}
