@@ -1,4 +1,3 @@
-import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
 import type { Clock, Random } from '@forebay/broker'
 
@@ -16,6 +15,8 @@ export interface Place<Channel> {
 export interface AddressPoolOptions<Channel> {
   readonly host: string
   readonly port: number
+  /** All addresses of the name; rejects when there are none. */
+  lookUp(host: string): Promise<readonly string[]>
   /** `address`: 'ipv4:127.0.0.1:80', as gRPC writes it. */
   connect(address: string): Channel
   close(channel: Channel): void
@@ -103,8 +104,8 @@ export class AddressPool<Channel> {
 
   async #lookUp(): Promise<void> {
     try {
-      const found = await lookup(this.#options.host, { all: true })
-      this.#replace([...new Set(found.map(({ address }) => address))].slice(0, ADDRESSES_MAX))
+      const found = await this.#options.lookUp(this.#options.host)
+      this.#replace([...new Set(found)].slice(0, ADDRESSES_MAX))
       this.#lookedUpMs = this.#options.clock.monotonicMs()
     } catch (error) {
       if (this.#places.length === 0) throw error

@@ -1,3 +1,4 @@
+import { lookup } from 'node:dns/promises'
 import type { Clock, Random } from '@forebay/broker'
 import { ForebayError, toForebayError } from '@forebay/protocol'
 import { Client, type ClientUnaryCall, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js'
@@ -51,7 +52,8 @@ export class GrpcTarget implements Target {
         : methodFromFile(descriptors, service, method)
     const { host, port } = hostAndPort(address)
     const connect = (to: string) => this.#connect(to, host)
-    this.#addresses = new AddressPool({ host, port, connect, close: (client) => client.close(), clock, random })
+    const close = (client: Client) => client.close()
+    this.#addresses = new AddressPool({ host, port, lookUp, connect, close, clock, random })
     this.#open = new OpenAttempts(clock)
   }
 
@@ -230,6 +232,10 @@ function metadataOf({ task, number }: Attempt): Metadata {
   metadata.set('forebay-attempt', String(number))
   for (const [name, value] of Object.entries(traceHeaders(task))) metadata.set(name, value)
   return metadata
+}
+
+async function lookUp(host: string): Promise<readonly string[]> {
+  return (await lookup(host, { all: true })).map(({ address }) => address)
 }
 
 function hostAndPort(address: string): { host: string; port: number } {
