@@ -4,24 +4,16 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { fingerprint, readIdempotencyKey } from '../src/accept/idempotency.ts'
-import { embeddedStore } from '../src/store/embedded/embedded.ts'
 import type { Store } from '../src/store/store.ts'
 import { accessKeys, type DoorsRig, openDoorsRig, queueOptions } from './support/doors-rig.ts'
 
+const auth = accessKeys({ ann: 'anns', bob: 'bobs' })
+
 let rig: DoorsRig
-let store: Store
-let dir: string
 before(async () => {
-  dir = await mkdtemp(join(tmpdir(), 'forebay-store-'))
-  store = embeddedStore({ dir, retentionMs: 86_400_000 })
-  await store.open()
-  rig = await openDoorsRig({ store, auth, queues: [queueOptions('orders'), queueOptions('photos')] })
+  rig = await openDoorsRig({ auth, queues: [queueOptions('orders'), queueOptions('photos')] })
 })
-after(async () => {
-  await rig.stop()
-  await store.close()
-  await rm(dir, { recursive: true })
-})
+after(() => rig.stop())
 
 test('the same request under the same key is one task, and says so', async () => {
   const kept = await rig.kept('orders')
@@ -89,30 +81,23 @@ test('a request that was refused for what it is leaves its key free', async () =
 
 test('a claim that nobody finished is taken up with the id that it had', async () => {
   // A process that died between claim and append: the store sees another run of itself.
-  const dir = await mkdtemp(join(tmpdir(), 'forebay-store-'))
-  const dying = embeddedStore({ dir, retentionMs: 86_400_000 })
-  await dying.open()
-  const first = await openDoorsRig({
-    store: { ...pass(dying), confirm: () => Promise.reject(new Error('killed')) },
-    auth,
-  })
-  const before = await post('orders', 'seven', 'key-7', {}, first.url)
+  const storeDir = await mkdtemp(join(tmpdir(), 'forebay-store-'))
+  const wrapStore = (store: Store) => ({ ...pass(store), confirm: () => Promise.reject(new Error('killed')) })
+  const one = await openDoorsRig({ auth, storeDir, wrapStore })
+  const before = await post('orders', 'seven', 'key-7', {}, one.url)
   assert.equal(before.status, 202)
-  await dying.close()
-  const again = embeddedStore({ dir, retentionMs: 86_400_000 })
-  await again.open()
-  const second = await openDoorsRig({ store: again, auth, shared: first })
-  const resumed = await post('orders', 'seven', 'key-7', {}, second.url)
+  await one.closeStore()
+  const two = await openDoorsRig({ auth, storeDir, shared: one })
+  const resumed = await post('orders', 'seven', 'key-7', {}, two.url)
   assert.equal(resumed.status, 202)
   assert.equal(resumed.headers.get('location'), before.headers.get('location'))
-  assert.equal(await first.kept('orders'), 2, 'appended again, under the same id')
-  const third = await post('orders', 'seven', 'key-7', {}, second.url)
+  assert.equal(await one.kept('orders'), 2, 'appended again, under the same id')
+  const third = await post('orders', 'seven', 'key-7', {}, two.url)
   assert.equal(third.headers.get('idempotent-replayed'), 'true')
-  assert.equal(await first.kept('orders'), 2)
-  await second.stop()
-  await first.stop()
-  await again.close()
-  await rm(dir, { recursive: true })
+  assert.equal(await one.kept('orders'), 2)
+  await two.stop()
+  await one.stop()
+  await rm(storeDir, { recursive: true })
 })
 
 test('the key may be bare or quoted, visible ASCII of 1 to 255 characters', () => {
@@ -145,8 +130,6 @@ test('fingerprints tell every part of a request from every other', () => {
   assert.equal(new Set(all.map(fingerprint)).size, all.length)
   assert.equal(fingerprint({ ...asked }), fingerprint(asked))
 })
-
-const auth = accessKeys({ ann: 'anns', bob: 'bobs' })
 
 function post(queue: string, body: string, key: string, headers: Record<string, string> = {}, url = rig.url) {
   return fetch(`${url}/v1/queues/${queue}/tasks`, {

@@ -3,16 +3,22 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type Broker, systemClock, systemRandom } from '@forebay/broker'
+import { type Broker, type Clock, systemClock, systemRandom, type TopicSpec } from '@forebay/broker'
 import { embeddedBroker } from '@forebay/broker/embedded'
 import { pino } from 'pino'
 import { CLUSTER_TOPIC_SPEC, type ClusterKeys, openClusterKeys } from '../../src/accept/cluster-secret.ts'
 import { createDoors, type Doors } from '../../src/accept/doors.ts'
+import { ANONYMOUS } from '../../src/accept/principal.ts'
+import { createRecorder } from '../../src/finish/recorder.ts'
 import type { HttpOptions, QueueOptions, ServerOptions } from '../../src/options.ts'
+import { resultRecord } from '../../src/records.ts'
+import { createReplies } from '../../src/reply/log-replies.ts'
 import type { Replies } from '../../src/reply/replies.ts'
+import { embeddedStore } from '../../src/store/embedded/embedded.ts'
 import type { Store } from '../../src/store/store.ts'
-import { createMetrics } from '../../src/telemetry.ts'
-import { taskTopic } from '../../src/topics.ts'
+import type { Result } from '../../src/task.ts'
+import { createMetrics, type Telemetry } from '../../src/telemetry.ts'
+import { RESULTS_TOPIC, taskTopic } from '../../src/topics.ts'
 
 export interface DoorsRig {
   readonly url: string
@@ -20,8 +26,14 @@ export interface DoorsRig {
   readonly doors: Doors
   readonly broker: Broker
   readonly keys: ClusterKeys
+  readonly replies: Replies
+  readonly telemetry: Telemetry
   /** How many records the topic of a queue holds. */
   kept(queue: string): Promise<number>
+  /** Publishes how a task of 'orders' and of nobody in particular ended. */
+  end(taskId: string, end: Result['end'], other?: Partial<Result>): Promise<void>
+  /** Lets another rig have the store's folder. */
+  closeStore(): Promise<void>
   stop(): Promise<void>
 }
 
@@ -30,8 +42,13 @@ export interface DoorsRigOptions {
   readonly auth?: ServerOptions['auth']
   readonly queues?: readonly QueueOptions[]
   readonly retentionMs?: number
-  readonly replies?: Replies
-  readonly store?: Store
+  /** A folder that outlives the rig. */
+  readonly storeDir?: string
+  /** Puts faults between the doors and the real store, or the real log. */
+  readonly wrapStore?: (store: Store) => Store
+  readonly wrapBroker?: (broker: Broker) => Broker
+  /** Only for the doors. */
+  readonly clock?: Clock
   /** Another rig's, for a second gateway on the same log; that rig closes them. */
   readonly shared?: Pick<DoorsRig, 'broker' | 'keys'>
 }
@@ -42,10 +59,6 @@ export function accessKeys(keys: Readonly<Record<string, string>>): ServerOption
     keys: Object.entries(keys).map(([principal, key]) => ({ principal, sha256: hash('sha256', key) })),
   }
 }
-
-/** For tests of what happens before the log: no caller may wait, and nothing is known of any task. */
-const NOBODY_ANSWERS: Replies = { lane: 3, expect: () => null, read: () => Promise.resolve(null) }
-const NO_STORE = {} as Store
 
 export function queueOptions(name: string, other: Partial<QueueOptions> = {}): QueueOptions {
   return {
@@ -66,58 +79,80 @@ export function queueOptions(name: string, other: Partial<QueueOptions> = {}): Q
   }
 }
 
-/** Doors on a real embedded log. Tests that read or wait bring the real replies and store. */
+/** Doors on a real embedded log with the real replies, recorder and store behind them; the test plays the workers. */
 export async function openDoorsRig(options: DoorsRigOptions = {}): Promise<DoorsRig> {
-  const { replies = NOBODY_ANSWERS, store = NO_STORE } = options
   const queues = new Map((options.queues ?? [queueOptions('orders')]).map((queue) => [queue.name, queue]))
+  const { shared, retentionMs = 86_400_000 } = options
   const dir = await mkdtemp(join(tmpdir(), 'forebay-doors-'))
-  const broker = options.shared?.broker ?? embeddedBroker({ dir })
+  const broker = shared?.broker ?? embeddedBroker({ dir })
+  const storeDir = options.storeDir ?? dir
   const log = pino({ level: 'silent' })
-  const topics = [...queues.values()].map((queue) => ({
-    name: queue.topic,
-    partitions: queue.partitions,
-    retentionMs: 86_400_000,
-  }))
-  if (options.shared === undefined) await broker.open({ topics: [CLUSTER_TOPIC_SPEC, ...topics] })
-  const keys =
-    options.shared?.keys ?? (await openClusterKeys({ broker, clock: systemClock, random: systemRandom, log }))
+  const telemetry = { log, metrics: createMetrics() }
+  const parts = { broker, clock: systemClock, random: systemRandom, telemetry }
+  if (shared === undefined) await broker.open({ topics: topicsOf([...queues.values()], retentionMs) })
+  const keys = shared?.keys ?? (await openClusterKeys({ ...parts, log }))
+  const ownStore = embeddedStore({ dir: storeDir, retentionMs })
+  await ownStore.open()
+  const store = options.wrapStore?.(ownStore) ?? ownStore
+  const recorder = createRecorder({ ...parts, store, partitions: LANES })
+  const { waitersMax } = { ...HTTP, ...options.http }
+  const replies = createReplies({ ...parts, store, recorder, lanes: LANES, instance: 'rig', waitersMax })
+  await recorder.start()
   const doors = createDoors({
-    options: {
-      http: { ...HTTP, ...options.http },
-      auth: options.auth ?? { keys: [] },
-      queues,
-      retentionMs: options.retentionMs ?? 86_400_000,
-    },
-    broker,
+    ...parts,
+    options: { http: { ...HTTP, ...options.http }, auth: options.auth ?? { keys: [] }, queues, retentionMs },
     partitionsOf: (topic) => [...queues.values()].find((queue) => queue.topic === topic)!.partitions,
     keys,
     replies,
     store,
     health: () => ({ ready: true, reasons: [], profile: 'embedded' }),
-    clock: systemClock,
-    random: systemRandom,
-    telemetry: { log, metrics: createMetrics() },
+    ...(options.clock === undefined ? {} : { clock: options.clock }),
+    ...(options.wrapBroker === undefined ? {} : { broker: options.wrapBroker(broker) }),
   })
   const { host, port } = await doors.http.listen()
+  let stopping: Promise<void> | null = null
   return {
     url: `http://${host}:${port}`,
     port,
     doors,
     broker,
     keys,
+    replies,
+    telemetry,
     async kept(queue) {
       const partitions = await broker.inspect({ topics: [taskTopic(queue)] })
       return partitions.reduce((sum, { start, end }) => sum + end - start, 0)
     },
-    async stop() {
-      await doors.http.stop(0)
-      if (options.shared === undefined) {
-        await keys.close()
-        await broker.close()
-      }
-      await rm(dir, { recursive: true })
+    async end(taskId, end, other) {
+      const result = { taskId, queue: 'orders', owner: ANONYMOUS, attempts: 1, finishedAtMs: Date.now(), end, ...other }
+      await broker.publish([resultRecord(result, replies.lane)])
+    },
+    closeStore: () => ownStore.close(),
+    stop() {
+      stopping ??= stop()
+      return stopping
     },
   }
+
+  async function stop(): Promise<void> {
+    doors.grpc.stop()
+    await doors.http.stop(0)
+    replies.stop()
+    await recorder.stop()
+    await ownStore.close()
+    if (shared === undefined) {
+      await keys.close()
+      await broker.close()
+    }
+    await rm(dir, { recursive: true })
+  }
+}
+
+const LANES = 4
+
+function topicsOf(queues: readonly QueueOptions[], retentionMs: number): TopicSpec[] {
+  const tasks = queues.map(({ topic, partitions }) => ({ name: topic, partitions, retentionMs }))
+  return [CLUSTER_TOPIC_SPEC, { name: RESULTS_TOPIC, partitions: LANES, retentionMs }, ...tasks]
 }
 
 const HTTP: HttpOptions = {
