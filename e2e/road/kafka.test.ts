@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { startKafka } from '../../scripts/rig/kafka.ts'
 import { startForebay, startWorker } from '../forebay.ts'
+import { orderViolations, readTasks } from '../key-order.ts'
 import { openLedger } from '../ledger.ts'
 import { readResults } from '../read-results.ts'
 import { endingsOf, submitMany } from '../submit-many.ts'
@@ -85,6 +86,10 @@ test('kill -9 of gateway, dispatcher and worker while 1,000 tasks are under way:
   }
   const results = await readResults(kafka.bootstrap)
   for (const task of acknowledged) assert.equal(results.get(task.id)?.[0]?.state, 'succeeded')
+  const places = await readTasks(kafka.bootstrap, 'echo')
+  assert.deepEqual(orderViolations(ledger.entries(), places), [])
+  const begun = new Set(ledger.entries().map(({ taskId }) => taskId))
+  for (const task of acknowledged) assert.ok(begun.has(task.id), 'no result without an attempt')
   await worker.stop()
 })
 
