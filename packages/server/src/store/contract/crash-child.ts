@@ -1,0 +1,26 @@
+import type { Store } from '../store.ts'
+import type { StoreContractOptions } from './contract.ts'
+import { apply, succeeded } from './contract-place.ts'
+import { ManualClock } from './manual-clock.ts'
+
+/**
+ * Applies one batch after another, two results each, to partition 0 from the stored position on, and writes each
+ * batch's `next` once it is durable; beside it claims a key and writes that. Until it is killed.
+ */
+const [url, argument, place, options] = process.argv.slice(2) as [string, string, string, string]
+const { connect } = (await import(url)) as {
+  connect(argument: string, place: string, options: StoreContractOptions): Store
+}
+const store = connect(argument, place, { ...(JSON.parse(options) as StoreContractOptions), clock: new ManualClock() })
+await store.open()
+let next = (await store.positions('results')).get(0) ?? 0
+for (;;) {
+  const results = [succeeded(`t${next}`, `${next}`), succeeded(`t${next + 1}`, `${next + 1}`)]
+  const claim = { principal: 'anna', route: 'orders', key: `k${next}` }
+  await Promise.all([
+    apply(store, next, ...results),
+    store.reserve({ ...claim, taskId: `t${next}`, fingerprint: 'f', windowMs: 60_000 }),
+  ])
+  next += 2
+  process.stdout.write(`${next}\n`)
+}

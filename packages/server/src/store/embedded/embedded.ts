@@ -1,0 +1,117 @@
+import { join } from 'node:path'
+import { Worker } from 'node:worker_threads'
+import { callThread, type ThreadCaller } from '@forebay/broker/embedded'
+import { ForebayError } from '@forebay/protocol'
+import type {
+  ApplyReport,
+  Claim,
+  ClaimKey,
+  RecordedBatch,
+  Reservation,
+  Store,
+  StoreCapabilities,
+  StoredTask,
+} from '../store.ts'
+import { type EmbeddedStoreOptions, type ResolvedEmbeddedStore, resolveEmbeddedStore } from './options.ts'
+import { ReadLine } from './read-line.ts'
+import type { StoreCalls } from './store-calls.ts'
+import { Sweeper } from './sweeper.ts'
+import { WriteLine } from './write-line.ts'
+
+/**
+ * Durable state inside this process: one SQLite file, `<dir>/store.db`, in a thread of its own. What a call has
+ * resolved for survives a kill and a power loss of this machine; all writes that wait share one flush.
+ *
+ * Its reservations fence by time: a claim that was neither confirmed nor released within `claimMs` may be resumed by
+ * another request, so `claimMs` is longer than any append can take.
+ */
+export function embeddedStore(options: EmbeddedStoreOptions): Store {
+  return new EmbeddedStore(resolveEmbeddedStore(options))
+}
+
+class EmbeddedStore implements Store {
+  readonly capabilities: StoreCapabilities = { name: 'embedded', shared: false }
+  readonly #options: ResolvedEmbeddedStore
+  #phase: 'new' | 'opening' | 'open' | 'closed' = 'new'
+  #running: RunningStore | null = null
+  #closing: Promise<void> | null = null
+
+  constructor(options: ResolvedEmbeddedStore) {
+    this.#options = options
+  }
+
+  async open(): Promise<void> {
+    if (this.#phase !== 'new') throw new ForebayError('CLOSED', 'open: this store was opened before; make a new one.')
+    this.#phase = 'opening'
+    const { dir, claimMs, clock } = this.#options
+    const worker = new Worker(new URL('./store-thread.ts', import.meta.url), { name: 'forebay-store' })
+    const thread = callThread<StoreCalls>(worker)
+    try {
+      await thread.call('open', { path: join(dir, 'store.db'), claimMs })
+    } catch (error) {
+      this.#phase = 'closed'
+      await thread.terminate()
+      throw error
+    }
+    this.#running = {
+      thread,
+      writes: new WriteLine(thread, clock),
+      reads: new ReadLine(thread),
+      sweeper: new Sweeper(thread, this.#options),
+    }
+    this.#phase = 'open'
+  }
+
+  async positions(topic: string): Promise<ReadonlyMap<number, number>> {
+    return this.#opened().thread.call('positions', topic)
+  }
+
+  async apply(batch: RecordedBatch): Promise<ApplyReport> {
+    return this.#opened().writes.apply(batch)
+  }
+
+  async get(taskId: string): Promise<StoredTask | null> {
+    return this.#opened().reads.get(taskId)
+  }
+
+  async reserve(claim: Claim): Promise<Reservation> {
+    return this.#opened().writes.reserve(claim)
+  }
+
+  async confirm(claim: ClaimKey): Promise<void> {
+    await this.#opened().writes.settle('confirm', claim)
+  }
+
+  async release(claim: ClaimKey): Promise<void> {
+    await this.#opened().writes.settle('release', claim)
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    this.#phase = 'closed'
+    if (this.#running === null) return
+    const { thread, writes, reads, sweeper } = this.#running
+    await sweeper.stop()
+    await Promise.all([writes.idle(), reads.idle()])
+    await thread.call('close', undefined).catch(() => {})
+    await thread.terminate()
+  }
+
+  #opened(): RunningStore {
+    if (this.#phase !== 'open' || this.#running === null) {
+      throw new ForebayError('CLOSED', `The store is ${this.#phase === 'closed' ? 'closed' : 'not open yet'}.`)
+    }
+    return this.#running
+  }
+}
+
+interface RunningStore {
+  readonly thread: ThreadCaller<StoreCalls>
+  readonly writes: WriteLine
+  readonly reads: ReadLine
+  readonly sweeper: Sweeper
+}

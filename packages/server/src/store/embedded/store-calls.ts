@@ -1,0 +1,58 @@
+import type { Claim, ClaimKey, Reservation, StoredTask } from '../store.ts'
+
+/** What the store asks of the thread that owns the file. */
+export type StoreCalls = {
+  open: { argument: OpenStore; result: undefined }
+  positions: { argument: string; result: ReadonlyMap<number, number> }
+  write: { argument: Write; result: Written }
+  /** Answers in the order of the ids. */
+  read: { argument: readonly string[]; result: readonly (StoredTask | null)[] }
+  sweep: { argument: Sweep; result: Swept }
+  close: { argument: undefined; result: undefined }
+}
+
+export interface OpenStore {
+  readonly path: string
+  readonly claimMs: number
+}
+
+/** One transaction. */
+export interface Write {
+  readonly wallMs: number
+  /** To tell the age of claims. */
+  readonly monotonicMs: number
+  /** Moves to the thread; as batch-codec.ts packs it. */
+  readonly batches: ArrayBuffer | null
+  readonly claims: readonly ClaimAct[]
+}
+
+export type ClaimAct =
+  | { readonly act: 'reserve'; readonly claim: Claim }
+  | { readonly act: 'confirm' | 'release'; readonly claim: ClaimKey }
+
+export type Written =
+  | {
+      readonly kind: 'written'
+      /** Results dropped, for each batch. */
+      readonly duplicates: readonly number[]
+      /** For each act; null for those that reserve nothing. */
+      readonly reservations: readonly (Reservation | null)[]
+    }
+  /** There was no room on the disk; nothing was written. */
+  | { readonly kind: 'full'; readonly reason: string }
+  /** The disk failed. Nothing more is written until a restart: what a failed flush left behind nobody knows. */
+  | { readonly kind: 'stopped'; readonly reason: string }
+
+export interface Sweep {
+  readonly nowMs: number
+  /** Results of tasks that ended before this go. */
+  readonly endedBeforeMs: number
+  /** What is known of unfinished tasks, where the last note is older, goes. */
+  readonly notedBeforeMs: number
+  readonly bytesMax: number
+}
+
+export interface Swept {
+  /** There is more to remove: ask again. */
+  readonly more: boolean
+}
