@@ -77,7 +77,7 @@ export class PlayedSession {
   credits = 0
   draining = false
   halfClosed = false
-  cancelled = false
+  over = false
   #onChange: (() => void)[] = []
   #lease = 0
 
@@ -93,7 +93,8 @@ export class PlayedSession {
     })
     stream.on('error', () => {})
     stream.on('cancelled', () => {
-      this.cancelled = true
+      // grpc-js says so after every stream, also after one that ended well.
+      this.over = true
       this.#changed()
     })
     stream.on('end', () => {
@@ -146,6 +147,14 @@ export class PlayedSession {
   async outcome(lease: number): Promise<Outcome['end']> {
     await this.until(() => this.outcomes.some((outcome) => outcome.lease === lease))
     return this.outcomes.find((outcome) => outcome.lease === lease)!.end
+  }
+
+  /** Until the worker has heard all that was sent so far: it answers a probe that was sent after it. */
+  async heard(): Promise<void> {
+    const [probe] = this.give({ queue: 'nobody' })
+    await this.outcome(probe!)
+    const index = this.outcomes.findIndex(({ lease }) => lease === probe)
+    this.outcomes.splice(index, 1)
   }
 
   async until(holds: () => boolean): Promise<void> {
