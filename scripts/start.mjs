@@ -10,6 +10,7 @@ install()
 const http = await listenAddress('FOREBAY_HTTP_LISTEN', '127.0.0.1:8080', [])
 const grpc = await listenAddress('FOREBAY_GRPC_LISTEN', '127.0.0.1:8081', [http])
 const env = { FOREBAY_DATA: `${root}.forebay`, ...process.env, FOREBAY_HTTP_LISTEN: http, FOREBAY_GRPC_LISTEN: grpc }
+let stopping = false
 const children = [
   start('forebay', ['packages/cli/src/main.ts', 'up', '--config', 'examples/hello/forebay.yaml']),
   start('worker', ['examples/hello/worker.ts', grpc]),
@@ -27,7 +28,8 @@ function start(name, args) {
   const ended = new Promise((resolve) => {
     child.on('exit', (code, signal) => {
       if (code !== 0) process.stderr.write(`${name} ended with ${signal ?? `exit code ${code}`}.\n`)
-      for (const other of children) if (other.child !== child) other.child.kill('SIGTERM')
+      if (!stopping) for (const other of children) if (other.child !== child) other.child.kill('SIGTERM')
+      stopping = true
       resolve(code ?? 1)
     })
   })
@@ -41,6 +43,7 @@ function forwardSignals() {
       const nowMs = performance.now()
       if (nowMs - lastMs < SAME_KEYPRESS_MS) return
       lastMs = nowMs
+      stopping = true
       for (const { child } of children) child.kill(signal === 'SIGHUP' ? 'SIGTERM' : signal)
     })
   }
