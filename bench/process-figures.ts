@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 /** CPU time that a process and its threads have used, user and system. ms */
 export function cpuMs(pid: number): number {
   // After the command's name in brackets, which may hold anything: utime and stime are fields 14 and 15.
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+  const fields = read(pid, 'stat')
     .replace(/^.*\) /s, '')
     .split(' ')
   return (Number(fields[11]) + Number(fields[12])) * MS_PER_TICK

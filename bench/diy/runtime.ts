@@ -37,6 +37,7 @@ const server = new Server()
 server.addService(service, {
   Pull(stream: WorkerStream) {
     streams.push(stream)
+    console.log('a worker has joined')
     stream.on('data', ({ items }: Batch) => {
       for (const { id, payload } of items) {
         const headers = headersById.get(id)

@@ -24,7 +24,7 @@ export const diy: Subject = {
     await runtime.listens(workPort)
     const worker = start('worker', String(workPort))
     const rigs = { gateway, runtime, worker }
-    await Promise.all(Object.values(rigs).map((rig) => rig.line(/ready/)))
+    await Promise.all([...Object.values(rigs).map((rig) => rig.line(/ready/)), runtime.line(/a worker has joined/)])
     return {
       url: `http://127.0.0.1:${port}/${scenario === 'accept' ? 'accept' : 'call'}`,
       prefer: null,
