@@ -73,8 +73,8 @@ export class SweepRows {
 
 const ENDED = 1
 const OPEN = 0
-/** A slice of results of 1 KiB takes some 5 ms. */
-const SLICE_ROWS_MAX = 500
+/** More than one transaction writes, so that the sweep keeps up with a store that is written to without a pause. */
+const SLICE_ROWS_MAX = 4_000
 const SLICE_BYTES_MAX = 4 * 1024 * 1024
 const SLICE_PAGES_MAX = 512
 const FREE_PAGES_MIN = 4_096

@@ -84,7 +84,7 @@ export class WriteLine {
 }
 
 /** Bounds how long a transaction, and so whoever waits behind it, takes. */
-const TRANSACTION_BYTES_MAX = 8 * 1024 * 1024
+const TRANSACTION_BYTES_MAX = 2 * 1024 * 1024
 
 type Waiting =
   | {
