@@ -35,7 +35,7 @@ async function taken(pool: AddressPool<string>, times: number): Promise<Map<stri
   for (let n = 0; n < times; n++) {
     const place = await pool.take()
     counts.set(place!.address, (counts.get(place!.address) ?? 0) + 1)
-    pool.release(place!, false)
+    pool.release(place!, 'fine')
   }
   return counts
 }
@@ -62,7 +62,7 @@ describe('the pool of a target’s addresses', () => {
     const fail = async (address: string) => {
       for (let failures = 0; failures < 5; ) {
         const place = (await pool.take())!
-        pool.release(place, place.address === address)
+        pool.release(place, place.address === address ? 'failed' : 'fine')
         if (place.address === address) failures++
       }
     }
@@ -78,13 +78,25 @@ describe('the pool of a target’s addresses', () => {
     assert.equal((await taken(pool, 200)).size, 3)
   })
 
+  it('leaves out at once an address that cannot be reached', async () => {
+    const { pool, passMs } = poolOf('orders', [() => ['10.0.0.1']])
+    const [first, second] = [(await pool.take())!, (await pool.take())!]
+    assert.equal(pool.healthy, true)
+    pool.release(first, 'unreachable')
+    assert.equal(pool.healthy, false)
+    passMs(999)
+    pool.release(second, 'unreachable')
+    passMs(1)
+    assert.equal(pool.healthy, true)
+  })
+
   it('is full at a thousand calls an address, and has room again after a release', async () => {
     const { pool } = poolOf('10.0.0.1', [three])
     const places = []
     while (pool.room > 0) places.push(await pool.take())
     assert.equal(places.length, 1000)
     assert.equal(await pool.take(), null)
-    pool.release(places[0]!, false)
+    pool.release(places[0]!, 'fine')
     assert.equal(pool.room, 1)
     assert.notEqual(await pool.take(), null)
   })

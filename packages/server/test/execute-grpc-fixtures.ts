@@ -46,7 +46,7 @@ export async function serveShop(place: Place, options: { reflection?: 'v1' | 'v1
 export function grpcTarget(
   address: string,
   over: Partial<GrpcTargetOptions['target']> = {},
-  resultBytesMax = 1_000_000,
+  more: Partial<GrpcTargetOptions> = {},
 ) {
   const target = new GrpcTarget({
     target: {
@@ -58,9 +58,10 @@ export function grpcTarget(
       descriptors: null,
       ...over,
     },
-    resultBytesMax,
+    resultBytesMax: 1_000_000,
     clock: systemClock,
     random: systemRandom,
+    ...more,
   })
   return Object.assign(target, { [Symbol.asyncDispose]: () => target.stop(AbortSignal.abort()) })
 }

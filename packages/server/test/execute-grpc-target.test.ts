@@ -117,6 +117,25 @@ describe('gRPC targets by reflection', () => {
     }
   })
 
+  it('works at a name of which some addresses lead nowhere, without spending attempts on those', async () => {
+    using shop = await serveShop(place)
+    const lookUp = async () => ['127.0.0.7', '127.0.0.1', '127.0.0.8']
+    await using target = grpcTarget(`orders:${shop.port}`, {}, { lookUp })
+    const outcomes = await Promise.all(Array.from({ length: 100 }, () => target.run(attemptOf())))
+    const failures = outcomes.filter(({ kind }) => kind !== 'succeeded')
+    assert.deepEqual(failures, [])
+  })
+
+  it('says retry when no address of a name can be reached, or the name leads nowhere', async () => {
+    await using silent = grpcTarget('orders:1', {}, { lookUp: async () => ['127.0.0.7', '127.0.0.8'] })
+    await using nameless = grpcTarget('orders:1', {}, { lookUp: () => Promise.reject(new Error('ENOTFOUND orders')) })
+    for (const target of [silent, nameless]) {
+      const outcome = await target.run(attemptOf())
+      assert.ok(outcome.kind === 'failed')
+      assert.deepEqual([outcome.code, outcome.then], ['TARGET_UNAVAILABLE', 'retry'])
+    }
+  })
+
   it('offers the nearest name of a service or method that the server lacks', async () => {
     using shop = await serveShop(place)
     await using service = grpcTarget(shop.address, { service: 'shop.v1.Order' })
@@ -247,7 +266,7 @@ describe('gRPC targets and what a status means', () => {
 
   it('ends dead on a response beyond the limit, final on a request beyond the server’s', async () => {
     using shop = await serveShop((_call, answer) => answer(null, { note: Buffer.alloc(2000) }))
-    await using target = grpcTarget(shop.address, {}, 1000)
+    await using target = grpcTarget(shop.address, {}, { resultBytesMax: 1000 })
     const large = await target.run(attemptOf())
     assert.ok(large.kind === 'failed')
     assert.deepEqual([large.code, large.then], ['RESULT_TOO_LARGE', 'dead'])

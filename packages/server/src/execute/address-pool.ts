@@ -26,8 +26,8 @@ export interface AddressPoolOptions<Channel> {
 
 /**
  * Spreads calls over the addresses of one host name: of two taken at random the one with fewer calls under way. An
- * address that fails `FAILURES_MAX` times in a row is left out for a time that doubles with each repetition; when all
- * are out, all are tried. Names are looked up again every `LOOK_UP_AGAIN_MS`, and after failures.
+ * address that cannot be reached, or fails `FAILURES_MAX` times in a row, is left out for a time that doubles with each
+ * repetition; when all are out, all are tried. Names are looked up again every `LOOK_UP_AGAIN_MS`, and after failures.
  */
 export class AddressPool<Channel> {
   readonly #options: AddressPoolOptions<Channel>
@@ -50,6 +50,11 @@ export class AddressPool<Channel> {
     return Math.max(1, this.#places.length) * IN_FLIGHT_MAX - this.#inFlight
   }
 
+  /** Whether an address is left that is not out. */
+  get healthy(): boolean {
+    return this.#places.some((place) => !this.#isOut(place))
+  }
+
   /** Takes a place; give it back by `release`. Null: all addresses are full. Rejects when the name leads nowhere. */
   async take(): Promise<Place<Channel> | null> {
     if (this.#closed) return null
@@ -64,16 +69,18 @@ export class AddressPool<Channel> {
     return place
   }
 
-  release(place: Place<Channel>, failed: boolean): void {
+  release(place: Place<Channel>, how: 'fine' | 'failed' | 'unreachable'): void {
     place.inFlight--
     this.#inFlight--
-    if (!failed) {
+    if (how === 'fine') {
       place.failuresInRow = 0
       place.ejections = 0
       return
     }
     place.failuresInRow++
-    if (place.failuresInRow < FAILURES_MAX) return
+    if (how === 'failed' && place.failuresInRow < FAILURES_MAX) return
+    // Calls that were under way together fail together: that is one reason, not many.
+    if (this.#isOut(place)) return
     const { clock } = this.#options
     place.failuresInRow = 0
     place.outUntilMs = clock.monotonicMs() + Math.min(OUT_MAX_MS, OUT_MS * 2 ** place.ejections)
@@ -88,14 +95,17 @@ export class AddressPool<Channel> {
   }
 
   #pick(): Place<Channel> | null {
-    const now = this.#options.clock.monotonicMs()
     const free = this.#places.filter((place) => place.inFlight < IN_FLIGHT_MAX)
-    const healthy = free.filter((place) => place.outUntilMs <= now)
+    const healthy = free.filter((place) => !this.#isOut(place))
     const candidates = healthy.length > 0 ? healthy : free
     const first = this.#any(candidates)
     const second = this.#any(candidates)
     if (first === undefined || second === undefined) return null
     return second.inFlight < first.inFlight ? second : first
+  }
+
+  #isOut(place: Place<Channel>): boolean {
+    return place.outUntilMs > this.#options.clock.monotonicMs()
   }
 
   #any(places: readonly Place<Channel>[]): Place<Channel> | undefined {

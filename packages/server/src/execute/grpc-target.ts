@@ -16,10 +16,13 @@ import { retryDelayMs } from './retry-info.ts'
 import { STATUS_TABLE, statusName } from './status-table.ts'
 import type { Target } from './target.ts'
 import { isPrintable, traceHeaders } from './trace-headers.ts'
+import { isUnreachable } from './unreachable.ts'
 
 export interface GrpcTargetOptions {
   readonly target: Extract<TargetOptions, { readonly kind: 'grpc' }>
   readonly resultBytesMax: number
+  /** All addresses of a host name. Default: the system's resolver. */
+  readonly lookUp?: (host: string) => Promise<readonly string[]>
   readonly clock: Clock
   readonly random: Random
 }
@@ -41,7 +44,7 @@ export class GrpcTarget implements Target {
 
   /** @throws ForebayError CONFIG_INVALID: the descriptor file is not usable. */
   constructor(options: GrpcTargetOptions) {
-    const { clock, random } = options
+    const { clock, random, lookUp = systemLookUp } = options
     const { address, service, method, descriptors } = options.target
     this.#options = options
     this.#worker = `grpc://${address}`
@@ -90,29 +93,39 @@ export class GrpcTarget implements Target {
     this.#addresses.close()
   }
 
-  /** Never rejects. */
+  /** Never rejects. What could not even be sent is tried at other addresses before it counts as an attempt. */
   async #attempt(running: RunningCall): Promise<Outcome> {
-    let place: Place<Client> | null
-    try {
-      place = await this.#addresses.take()
-    } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error)
-      return this.#unavailable(`The address ${this.#options.target.address} leads nowhere: ${reason}`)
+    for (let tries = 1; ; tries++) {
+      let place: Place<Client> | null
+      try {
+        place = await this.#addresses.take()
+      } catch (error) {
+        const reason = error instanceof Error ? error.message : String(error)
+        return this.#unavailable(`The address ${this.#options.target.address} leads nowhere: ${reason}`)
+      }
+      if (place === null) return this.#unavailable(`All addresses of ${this.#options.target.address} are busy.`)
+      const { outcome, sent } = await this.#tryAt(place, running)
+      if (sent || running.tick === 0 || tries === TRIES_MAX || !this.#addresses.healthy) return outcome
     }
-    if (place === null) return this.#unavailable(`All addresses of ${this.#options.target.address} are busy.`)
-    let ails = false
+  }
+
+  /** `sent`: false when no connection could be had, so that the server cannot have seen the call. */
+  async #tryAt(place: Place<Client>, running: RunningCall): Promise<{ outcome: Outcome; sent: boolean }> {
+    let how: 'fine' | 'failed' | 'unreachable' = 'fine'
     try {
       const request = await this.#request(running.attempt, place.channel)
       // Its time may have come while the method was looked for.
-      if (running.tick === 0) return outcomeOfCut('timed-out', this.#worker)
+      if (running.tick === 0) return { outcome: outcomeOfCut('timed-out', this.#worker), sent: false }
       const { error, bytes } = await this.#call(running, place.channel, request.bytes)
-      if (error === null) return this.#succeeded(bytes, request)
-      ails = running.timedOut || STATUS_TABLE[statusName(error.code)].ails
-      return this.#failed(error)
+      if (error === null) return { outcome: this.#succeeded(bytes, request), sent: true }
+      if (running.timedOut || STATUS_TABLE[statusName(error.code)].ails) how = 'failed'
+      const sent = error.code !== status.UNAVAILABLE || !isUnreachable(place.channel)
+      return { outcome: this.#failed(error), sent }
     } catch (thrown) {
-      return this.#notCalled(toForebayError(thrown))
+      const error = toForebayError(thrown)
+      return { outcome: this.#notCalled(error), sent: error.members.unreachable !== true }
     } finally {
-      this.#addresses.release(place, ails)
+      this.#addresses.release(place, isUnreachable(place.channel) ? 'unreachable' : how)
     }
   }
 
@@ -234,7 +247,7 @@ function metadataOf({ task, number }: Attempt): Metadata {
   return metadata
 }
 
-async function lookUp(host: string): Promise<readonly string[]> {
+async function systemLookUp(host: string): Promise<readonly string[]> {
   return (await lookup(host, { all: true })).map(({ address }) => address)
 }
 
@@ -261,6 +274,9 @@ const PROTOBUF: ReadonlySet<string> = new Set([
 
 /** In the words of grpc-js, Go, Java and C++. */
 const TOO_LARGE = /larger than max|exceeds maximum/i
+
+/** Addresses that one attempt tries while none can be reached. */
+const TRIES_MAX = 4
 
 const RECONNECT_MS = 200
 const RECONNECT_MAX_MS = 5000

@@ -5,11 +5,13 @@ import { ForebayError, toForebayError } from '@forebay/protocol'
 import type { Client } from '@grpc/grpc-js'
 import { findMethod, type MethodDescriptor, meant, methodOfDescriptorSet, requireUnary } from './method-descriptor.ts'
 import { reflectService } from './reflection-client.ts'
+import { isUnreachable } from './unreachable.ts'
 
 export interface MethodSource {
   /**
    * Rejects with CONFIG_INVALID where only an operator can help, with TARGET_UNAVAILABLE while the server cannot be
-   * asked or does not have the method (it may start, or be deployed, later).
+   * asked or does not have the method (it may start, or be deployed, later); with the member `unreachable` when the
+   * address that was asked, perhaps not by this call, could not even be connected to.
    */
   find(client: Client): Promise<MethodDescriptor>
   /** What was found may be out of date: look again. */
@@ -39,11 +41,14 @@ export function methodByReflection(address: string, service: string, method: str
       if (found !== null && (!failed || clock.monotonicMs() - askedMs < ASK_AGAIN_MS)) return found
       askedMs = clock.monotonicMs()
       failed = false
-      found = reflect(client, address, service, method, clock.wallMs() + ASK_TIMEOUT_MS)
-      found.catch(() => {
+      const asked = reflect(client, address, service, method, clock.wallMs() + ASK_TIMEOUT_MS)
+      found = asked
+      asked.catch((error: Partial<ForebayError>) => {
         failed = true
+        // Another address of the name may be there to ask.
+        if (error.members?.unreachable === true && found === asked) found = null
       })
-      return found
+      return asked
     },
     forget() {
       if (clock.monotonicMs() - askedMs >= ASK_AGAIN_MS) found = null
@@ -72,7 +77,7 @@ async function reflect(
     }
     case 'failed': {
       const message = `The server at ${address} could not be asked for '${service}': ${report.message}`
-      throw new ForebayError('TARGET_UNAVAILABLE', message)
+      throw new ForebayError('TARGET_UNAVAILABLE', message, { members: { unreachable: isUnreachable(client) } })
     }
   }
 }
