@@ -69,9 +69,9 @@ export async function serveWorkers(over: Partial<WorkerSessionsOptions> = {}) {
   }
 }
 
-export function listen(server: Server, port = 0): Promise<number> {
+export function listen(server: Server, port = 0, secured = ServerCredentials.createInsecure()): Promise<number> {
   return new Promise((resolve, reject) => {
-    server.bindAsync(`127.0.0.1:${port}`, ServerCredentials.createInsecure(), (error, bound) => {
+    server.bindAsync(`127.0.0.1:${port}`, secured, (error, bound) => {
       if (error === null) resolve(bound)
       else reject(error)
     })

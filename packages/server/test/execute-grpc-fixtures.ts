@@ -3,7 +3,13 @@ import { join } from 'node:path'
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
 import { FileDescriptorProtoSchema, FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt'
 import { systemClock, systemRandom } from '@forebay/broker'
-import { type handleUnaryCall, loadPackageDefinition, Server, type ServiceClientConstructor } from '@grpc/grpc-js'
+import {
+  type handleUnaryCall,
+  loadPackageDefinition,
+  Server,
+  type ServerCredentials,
+  type ServiceClientConstructor,
+} from '@grpc/grpc-js'
 import { loadSync, type PackageDefinition } from '@grpc/proto-loader'
 import { ReflectionService } from '@grpc/reflection'
 import { GrpcTarget, type GrpcTargetOptions } from '../src/execute/grpc-target.ts'
@@ -23,12 +29,20 @@ export interface PlaceResponse {
 }
 export type Place = handleUnaryCall<PlaceRequest, PlaceResponse>
 
+export interface ShopOptions {
+  readonly reflection?: 'v1' | 'v1alpha' | 'none'
+  /** Default: a free one. */
+  readonly port?: number
+  /** Default: no TLS. */
+  readonly credentials?: ServerCredentials
+}
+
 export const SHOP = loadSync(join(import.meta.dirname, 'fixtures/shop.proto'))
 export const ETCD = loadSync(join(import.meta.dirname, 'fixtures/etcd-kv.proto'))
 
 /** A server as anybody would write it with grpc-js and proto-loader: nothing in it knows of Forebay. */
-export async function serveShop(place: Place, options: { reflection?: 'v1' | 'v1alpha' | 'none'; port?: number } = {}) {
-  const { reflection = 'v1' } = options
+export async function serveShop(place: Place, options: ShopOptions = {}) {
+  const { reflection = 'v1', port: wanted, credentials } = options
   const server = new Server()
   server.addService(ordersService(), { Place: place, Track: () => {} })
   if (reflection !== 'none') {
@@ -39,7 +53,7 @@ export async function serveShop(place: Place, options: { reflection?: 'v1' | 'v1
       },
     })
   }
-  const port = await listen(server, options.port)
+  const port = await listen(server, wanted, credentials)
   return { port, address: `127.0.0.1:${port}`, [Symbol.dispose]: () => server.forceShutdown() }
 }
 
