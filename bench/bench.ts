@@ -5,8 +5,9 @@ import { requireCommand } from '../scripts/rig/debian.ts'
 import { compare } from './compare.ts'
 import { memory } from './memory.ts'
 import { printProfiles } from './profile.ts'
+import { CONNECTIONS, type Connections } from './scenario.ts'
 
-const USAGE = `npm run bench -- accept|roundtrip [--broker embedded|kafka|both] [--rounds N] [--seconds N] [--only NAME] [--profile DIR]
+const USAGE = `npm run bench -- accept|roundtrip [--broker embedded|kafka|both] [--rounds N] [--seconds N] [--connections 1,64,256] [--only NAME] [--profile DIR]
 npm run bench -- memory [--broker embedded|kafka] [--tasks N]
 npm run bench -- profile DIR|FILE...
 
@@ -23,6 +24,7 @@ const { positionals, values } = parseArgs({
     rounds: { type: 'string', default: '3' },
     seconds: { type: 'string', default: '5' },
     tasks: { type: 'string', default: '1000000' },
+    connections: { type: 'string' },
     only: { type: 'string' },
     profile: { type: 'string' },
   },
@@ -43,6 +45,7 @@ async function run(): Promise<boolean> {
       broker: oneOf(['both', 'kafka', 'embedded'], values.broker),
       rounds: count('rounds', values.rounds),
       seconds: count('seconds', values.seconds),
+      connections: connectionsOf(values.connections),
       only: values.only ?? null,
       profileDir,
     })
@@ -57,6 +60,13 @@ function oneOf<Choice extends string>(choices: readonly [Choice, ...Choice[]], g
   const choice = choices.find((each) => each === given)
   if (choice === undefined) throw new Error(`--broker ${given}: write one of ${choices.join(', ')}`)
   return choice
+}
+
+function connectionsOf(given: string | undefined): readonly Connections[] {
+  if (given === undefined) return CONNECTIONS
+  const wanted = given.split(',').map((each) => CONNECTIONS.find((connections) => String(connections) === each))
+  if (wanted.includes(undefined)) throw new Error(`--connections ${given}: write some of ${CONNECTIONS.join(',')}`)
+  return wanted.filter((each) => each !== undefined)
 }
 
 function count(flag: string, given: string): number {

@@ -4,7 +4,7 @@ import { startKafka } from '../scripts/rig/kafka.ts'
 import { describeMachine } from './machine.ts'
 import { measure } from './measure.ts'
 import { printGoals, printRows } from './report.ts'
-import type { Scenario } from './scenario.ts'
+import type { Connections, Scenario } from './scenario.ts'
 import { diy } from './subjects/diy.ts'
 import { echo } from './subjects/echo.ts'
 import { forebayEmbedded, forebayKafka, forebayKafkaOne } from './subjects/forebay.ts'
@@ -15,6 +15,7 @@ export interface CompareOptions {
   readonly broker: 'embedded' | 'kafka' | 'both'
   readonly rounds: number
   readonly seconds: number
+  readonly connections: readonly Connections[]
   /** Where Forebay's Node processes write CPU profiles; null writes none. */
   readonly profileDir: string | null
   /** Only subjects whose names have this in them; null takes all. */
@@ -45,6 +46,7 @@ export async function compare(scenario: Scenario, options: CompareOptions): Prom
     subjects,
     rounds: options.rounds,
     seconds: options.seconds,
+    connections: options.connections,
     context,
     onSample({ round, subject, connections, load, loadAverage }) {
       const bad = load.wrong + load.socketErrors
@@ -86,7 +88,7 @@ export async function store(name: string, content: object): Promise<void> {
 /** The first subject to meet a Kafka just started would pay for its Java machine getting warm. */
 async function warmUpKafka(context: Parameters<Subject['start']>[1]): Promise<void> {
   for (const scenario of ['accept', 'roundtrip'] as const) {
-    await measure({ scenario, subjects: [diy], rounds: 1, seconds: 2, context, onSample() {} })
+    await measure({ scenario, subjects: [diy], rounds: 1, seconds: 2, connections: [64], context, onSample() {} })
   }
 }
 

@@ -1,7 +1,7 @@
 import { loadavg } from 'node:os'
 import { type Load, runWrk } from './load/wrk.ts'
 import { cpuMs } from './process-figures.ts'
-import { CONNECTIONS, type Connections, type Scenario, STATUS_OF } from './scenario.ts'
+import { type Connections, type Scenario, STATUS_OF } from './scenario.ts'
 import type { Subject, SubjectContext } from './subjects/subject.ts'
 
 export interface Sample {
@@ -20,6 +20,7 @@ export interface MeasureOptions {
   readonly subjects: readonly Subject[]
   readonly rounds: number
   readonly seconds: number
+  readonly connections: readonly Connections[]
   readonly context: SubjectContext
   readonly onSample: (sample: Sample) => void
 }
@@ -53,7 +54,7 @@ async function measureOnce(subject: Subject, round: number, options: MeasureOpti
     })
   await wrk(WARM_UP_CONNECTIONS, WARM_UP_SECONDS)
   const samples: Sample[] = []
-  for (const connections of CONNECTIONS) {
+  for (const connections of options.connections) {
     const before = cpuOf(running.pids)
     const load = await wrk(connections, seconds)
     const after = cpuOf(running.pids)

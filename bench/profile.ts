@@ -26,6 +26,9 @@ export function printProfiles(paths: readonly string[]): boolean {
       `\n${file}\n${entry}: busy ${(((total - idle) / total) * 100).toFixed(0)} % of ${(total / 1e6).toFixed(1)} s`,
     )
     for (const [what, took] of top(self)) console.log(`  ${percent(took, total - idle)}  ${what}`)
+    console.log('  with all that they call (ours):')
+    const own = [...totalTimes(profile)].filter(([name]) => / {2}(packages|bench)\//.test(name))
+    for (const [what, took] of top(new Map(own))) console.log(`  ${percent(took, total - idle)}  ${what}`)
     console.log('  by file:')
     for (const [what, took] of top(byFile(self))) console.log(`  ${percent(took, total - idle)}  ${what}`)
   }
@@ -50,6 +53,25 @@ function selfTimes({ nodes, samples, timeDeltas }: CpuProfile): Map<string, numb
     const name = nameById.get(id)!
     times.set(name, (times.get(name) ?? 0) + (timeDeltas[index] ?? 0))
   }
+  return times
+}
+
+/** Of each function, the time in it and in what it called; a function that calls itself counts once. */
+function totalTimes({ nodes, samples, timeDeltas }: CpuProfile): Map<string, number> {
+  const own = new Map<number, number>()
+  for (const [index, id] of samples.entries()) own.set(id, (own.get(id) ?? 0) + (timeDeltas[index] ?? 0))
+  const nodeById = new Map(nodes.map((node) => [node.id, node]))
+  const times = new Map<string, number>()
+  const visit = (id: number, above: ReadonlySet<string>): number => {
+    const node = nodeById.get(id)!
+    const name = frameName(node.callFrame)
+    const within = new Set(above).add(name)
+    let took = own.get(id) ?? 0
+    for (const child of node.children ?? []) took += visit(child, within)
+    if (!above.has(name)) times.set(name, (times.get(name) ?? 0) + took)
+    return took
+  }
+  visit(nodes[0]!.id, new Set())
   return times
 }
 

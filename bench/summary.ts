@@ -32,8 +32,9 @@ export interface Goal {
 
 export function summarize(samples: readonly Sample[], references: readonly string[]): Row[] {
   const subjects = [...new Set(samples.map(({ subject }) => subject))]
+  const measured = CONNECTIONS.filter((each) => samples.some(({ connections }) => connections === each))
   return subjects.flatMap((subject) =>
-    CONNECTIONS.map((connections) => {
+    measured.map((connections) => {
       const of = (name: string) =>
         samples.filter((sample) => sample.subject === name && sample.connections === connections)
       const own = of(subject)
