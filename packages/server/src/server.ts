@@ -1,5 +1,5 @@
 import type { Broker, Clock, Random, TopicSpec } from '@forebay/broker'
-import { TaskService, WorkerService } from '@forebay/protocol'
+import { ForebayError, TaskService, WorkerService } from '@forebay/protocol'
 import { Server as GrpcServer, ServerCredentials } from '@grpc/grpc-js'
 import { CLUSTER_TOPIC_SPEC, type ClusterKeys, openClusterKeys } from './accept/cluster-secret.ts'
 import { createDoors, type Doors } from './accept/doors.ts'
@@ -63,7 +63,11 @@ class ComposedServer implements Server {
   readonly #targets: Target[] = []
   readonly #dispatchers: QueueDispatcher[] = []
   #starting: Promise<ServerAddresses> | null = null
+  /** The same without the tidying up after a failure, which is a stop itself: that waits for this one only. */
+  #building: Promise<ServerAddresses> | null = null
   #stopping: Promise<void> | null = null
+  /** Ends a start that is under way. */
+  readonly #startOver = new AbortController()
   #graceOver = new AbortController()
   #resolveStopped: (report: StopReport) => void = () => {}
 
@@ -76,15 +80,19 @@ class ComposedServer implements Server {
   }
 
   start(): Promise<ServerAddresses> {
-    this.#starting ??= this.#start().catch(async (thrown: unknown) => {
-      await this.stop({ graceMs: 0 })
-      throw thrown
-    })
+    if (this.#starting === null) {
+      this.#building = this.#start()
+      this.#starting = this.#building.catch(async (thrown: unknown) => {
+        await this.stop({ graceMs: 0 })
+        throw thrown
+      })
+    }
     return this.#starting
   }
 
   async stop(options: StopOptions = {}): Promise<StopReport> {
     const graceMs = options.graceMs ?? STOP_GRACE_MS_DEFAULT
+    this.#startOver.abort(new ForebayError('CLOSED', 'This server was stopped.'))
     for (const dispatcher of this.#dispatchers) void dispatcher.stop({ graceMs })
     if (graceMs <= 0) this.#graceOver.abort()
     else {
@@ -101,7 +109,9 @@ class ComposedServer implements Server {
 
   async #start(): Promise<ServerAddresses> {
     const { options, broker, store } = this.#parts
-    await broker.open({ topics: topicsOf(options) })
+    const { signal } = this.#startOver
+    signal.throwIfAborted()
+    await broker.open({ topics: topicsOf(options), signal })
     const partitions = await this.#partitionCounts()
     const partitionsOf = (topic: string) => partitions.get(topic) ?? options.partitions
     const lanes = partitionsOf(RESULTS_TOPIC)
@@ -109,11 +119,14 @@ class ComposedServer implements Server {
       await store.open()
       await this.#startRecorder(lanes)
     }
+    signal.throwIfAborted()
     if (options.roles.has('gateway')) await this.#makeDoors(partitionsOf)
     if (options.roles.has('dispatcher')) this.#makeSessions()
     this.#services = addGrpcServices(this.#grpc, this.#grpcServices())
+    signal.throwIfAborted()
     const grpc = await this.#bindGrpc()
     if (options.roles.has('dispatcher')) await this.#startDispatchers(lanes)
+    signal.throwIfAborted()
     const http = (await this.#doors?.http.listen()) ?? { host: options.http.host, port: options.http.port }
     return { http, grpc }
   }
@@ -204,7 +217,7 @@ class ComposedServer implements Server {
   /** New work is refused first, then what runs is finished, then what carries it is closed. */
   async #stop(graceMs: number): Promise<void> {
     const { broker, store, clock } = this.#parts
-    await Promise.allSettled([this.#starting])
+    await Promise.allSettled([this.#building])
     this.#services?.setServing(false)
     this.#doors?.grpc.stop()
     const beganMs = clock.monotonicMs()

@@ -1,0 +1,78 @@
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { systemClock, systemRandom } from '@forebay/broker'
+import { embeddedBroker } from '@forebay/broker/embedded'
+import { pino } from 'pino'
+import { requireOptions } from '../src/resolve-options.ts'
+import { createServer, type Server } from '../src/server.ts'
+import { embeddedStore } from '../src/store/embedded/embedded.ts'
+import { createMetrics } from '../src/telemetry.ts'
+
+const ROUNDS = 12
+
+test('a server that is stopped at any moment, once or twice, lets go of everything', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'forebay-lifecycle-'))
+  for (let round = 0; round < ROUNDS; round++) {
+    const server = serverIn(dir)
+    const starting = server.start().then(
+      () => 'started',
+      () => 'not started',
+    )
+    await systemClock.sleep((round / ROUNDS) * 400)
+    const first = server.stop({ graceMs: 1_000 })
+    const second = server.stop({ graceMs: round % 2 === 0 ? 0 : 5_000 })
+    assert.deepEqual(await first, await second)
+    await starting
+    assert.deepEqual(await server.stopped, { left: [] })
+  }
+  await using server = serverIn(dir)
+  const { http } = await server.start()
+  const answer = await fetch(`http://127.0.0.1:${http.port}/readyz`)
+  assert.equal(answer.status, 200, 'the folder was free for the next one')
+  await server.stop()
+  rmSync(dir, { recursive: true })
+})
+
+test('a stop before the start is a stop: the server never opens', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'forebay-lifecycle-'))
+  const server = serverIn(dir)
+  assert.deepEqual(await server.stop(), { left: [] })
+  await assert.rejects(server.start(), { code: 'CLOSED' })
+  rmSync(dir, { recursive: true, force: true })
+})
+
+test('a server whose port is taken says so and closes what it had opened', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'forebay-lifecycle-'))
+  await using holder = serverIn(join(dir, 'a'))
+  const { http } = await holder.start()
+  const late = serverIn(join(dir, 'b'), http.port)
+  await assert.rejects(late.start(), /EADDRINUSE/)
+  await late.stopped
+  await using again = serverIn(join(dir, 'b'))
+  await again.start()
+  await again.stop()
+  await holder.stop()
+  rmSync(dir, { recursive: true })
+})
+
+function serverIn(dir: string, httpPort = 0): Server {
+  return createServer({
+    options: requireOptions(
+      {
+        data: dir,
+        http: { listen: `127.0.0.1:${httpPort}` },
+        grpc: { listen: '127.0.0.1:0' },
+        queues: { echo: {} },
+      },
+      { hostname: 'test', folderOf: () => dir },
+    ),
+    broker: embeddedBroker({ dir: join(dir, 'log') }),
+    store: embeddedStore({ dir: join(dir, 'store'), retentionMs: 60_000 }),
+    clock: systemClock,
+    random: systemRandom,
+    telemetry: { log: pino({ level: 'silent' }), metrics: createMetrics() },
+  })
+}
