@@ -30,7 +30,12 @@ export async function compose(options: ServerOptions, log: Logger): Promise<Comp
 export async function openBroker(options: ServerOptions, log: Logger): Promise<Broker> {
   if (options.broker.kind === 'embedded') {
     const { embeddedBroker } = await import('@forebay/broker/embedded')
-    return embeddedBroker({ dir: logFolder(options), clock: systemClock, random: systemRandom })
+    return embeddedBroker({
+      dir: logFolder(options),
+      recordBytesMax: recordBytesMax(options),
+      clock: systemClock,
+      random: systemRandom,
+    })
   }
   const { kafkaBroker } = await import('@forebay/broker/kafka')
   const { bootstrap, tls, sasl, replicationFactor, fsync } = options.broker
@@ -50,11 +55,21 @@ export async function openBroker(options: ServerOptions, log: Logger): Promise<B
     ...(sasl === null ? {} : { sasl }),
     ...(replicationFactor === null ? {} : { replicationFactor }),
     fsync,
+    recordBytesMax: recordBytesMax(options),
     onWarning: (text, details) => log.warn(details, text),
     clock: systemClock,
     random: systemRandom,
   })
 }
+
+/** Room for the largest body that is taken, with its key and headers, also as a dead letter; never less than a result. */
+function recordBytesMax({ http, queues }: ServerOptions): number {
+  const bodies = [...queues.values()].map((queue) => queue.bodyBytesMax)
+  return Math.max(RECORD_BYTES_LEAST, http.bodyBytesMax, ...bodies) + RECORD_HEADROOM_BYTES
+}
+
+const RECORD_BYTES_LEAST = 1_048_576
+const RECORD_HEADROOM_BYTES = 65_536
 
 export function logFolder(options: ServerOptions): string {
   return join(options.dataDir, 'log')
