@@ -1,6 +1,7 @@
 // npm start: Forebay on the embedded log, and a sample worker beside it, until Ctrl-C.
 import { spawn } from 'node:child_process'
-import { createServer } from 'node:net'
+import { connect, createServer } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { install, node, root } from './install.mjs'
 
 /** Under npm one Ctrl-C comes twice: from the terminal and from npm. */
@@ -11,11 +12,10 @@ const http = await listenAddress('FOREBAY_HTTP_LISTEN', '127.0.0.1:8080', [])
 const grpc = await listenAddress('FOREBAY_GRPC_LISTEN', '127.0.0.1:8081', [http])
 const env = { FOREBAY_DATA: `${root}.forebay`, ...process.env, FOREBAY_HTTP_LISTEN: http, FOREBAY_GRPC_LISTEN: grpc }
 let stopping = false
-const children = [
-  start('forebay', ['packages/cli/src/main.ts', 'up', '--config', 'examples/hello/forebay.yaml']),
-  start('worker', ['examples/hello/worker.ts', grpc]),
-]
+const children = []
 forwardSignals()
+start('forebay', ['packages/cli/src/main.ts', 'up', '--config', 'examples/hello/forebay.yaml'])
+if (await answers(grpc)) start('worker', ['examples/hello/worker.ts', grpc])
 const codes = await Promise.all(children.map(({ ended }) => ended))
 process.exit(codes.find((code) => code !== 0) ?? 0)
 
@@ -47,6 +47,21 @@ function forwardSignals() {
       for (const { child } of children) child.kill(signal === 'SIGHUP' ? 'SIGTERM' : signal)
     })
   }
+}
+
+/** Whether somebody listens there, at last; false when Forebay has ended instead. */
+async function answers(address) {
+  const [, host, port] = /^\[?(.*?)\]?:(\d+)$/.exec(address)
+  while (children[0].child.exitCode === null && children[0].child.signalCode === null) {
+    const socket = connect(Number(port), host)
+    const connected = await new Promise((resolve) => {
+      socket.once('connect', () => resolve(true)).once('error', () => resolve(false))
+    })
+    socket.destroy()
+    if (connected) return true
+    await sleep(50)
+  }
+  return false
 }
 
 /** What the environment says, else the usual port, else a free one. */

@@ -131,12 +131,20 @@ async function showStatus(task: TaskHandle, flags: GetFlags, { terminal }: Conte
 function showResult(result: TaskResult, flags: { readonly json?: boolean }, { terminal }: Context): void {
   const bytes = result.bytes()
   if (flags.json) {
-    const shown = isJson(bytes) ? { result: result.json() } : { resultBase64: Buffer.from(bytes).toString('base64') }
+    const shown = shownResult(result)
     terminal.data(JSON.stringify({ id: result.id, state: 'succeeded', contentType: result.contentType, ...shown }))
     return
   }
   terminal.bytes(bytes)
   if (terminal.attended && bytes.at(-1) !== NEWLINE) terminal.say('')
+}
+
+/** As JSON where it is JSON, as text where it says that it is, else in base64. */
+function shownResult(result: TaskResult): object {
+  const bytes = result.bytes()
+  if (isJson(bytes)) return { result: result.json() }
+  if (result.contentType.startsWith('text/')) return { resultText: result.text() }
+  return { resultBase64: Buffer.from(bytes).toString('base64') }
 }
 
 function describe({ id, queue, state, attempts, acceptedAt, finishedAt, problem }: TaskStatus): string[] {

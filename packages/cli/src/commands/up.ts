@@ -1,3 +1,4 @@
+import { formatAddress, type ServerOptions } from '@forebay/server/configuration'
 import { type Command, Option } from 'commander'
 import { type Context, requireConfig, withConfigFlags } from '../context.ts'
 import { CommandError, EXIT, type ExitCode } from '../exit-codes.ts'
@@ -39,6 +40,7 @@ async function up(flags: UpFlags, context: Context): Promise<ExitCode> {
   const { terminal } = context
   const { options } = requireConfig(context, flags)
   const log = createLogger(terminal, logLevel(flags, context))
+  if (options.broker.kind === 'kafka') terminal.say(`Reaching Kafka at ${options.broker.bootstrap.join(', ')}…`)
   const composition = await compose(options, log)
   const { server, broker, metrics } = composition
   const stopping = stopOnSignals({ server, registry: metrics.registry, graceMs: options.stopGraceMs, terminal })
@@ -48,7 +50,7 @@ async function up(flags: UpFlags, context: Context): Promise<ExitCode> {
       listening = await server.start()
     } catch (error) {
       if (stopping.asked) return EXIT.ok
-      throw await explainPort(error)
+      throw await explainPort(error, options)
     }
     if (flags.json) terminal.data(JSON.stringify(startedEvent(options, broker.capabilities, listening)))
     else sayStarted(terminal, options, broker.capabilities, listening)
@@ -70,11 +72,13 @@ function logLevel(flags: UpFlags, { environment }: Context): LogLevel {
 }
 
 /** A taken port is what goes wrong most often at a start, so it gets its owner and a free one named. */
-async function explainPort(error: unknown): Promise<unknown> {
+async function explainPort(error: unknown, { http, grpc }: ServerOptions): Promise<unknown> {
   const port = portTakenIn(error)
   if (port === null) return error
-  const free = await freePortNear(port, '127.0.0.1')
-  const fix = free === null ? [] : [`forebay up --set http.listen=127.0.0.1:${free}    (or grpc.listen, for workers)`]
+  const key = port === grpc.port && port !== http.port ? 'grpc' : 'http'
+  const { host } = key === 'grpc' ? grpc : http
+  const free = await freePortNear(port, host)
+  const fix = free === null ? [] : [`forebay up --set ${key}.listen=${formatAddress({ host, port: free })}`]
   return new CommandError(EXIT.failed, `Port ${port} is used by ${portOwner(port) ?? 'another process'}.`, {
     fix,
     cause: error,
