@@ -14,8 +14,12 @@ const env = { FOREBAY_DATA: `${root}.forebay`, ...process.env, FOREBAY_HTTP_LIST
 let stopping = false
 const children = []
 forwardSignals()
+// Whatever ends this process, a fault of its own too, ends those it started.
+process.on('exit', () => {
+  for (const { child } of children) child.kill('SIGTERM')
+})
 start('forebay', ['packages/cli/src/main.ts', 'up', '--config', 'examples/hello/forebay.yaml'])
-if (await answers(grpc)) start('worker', ['examples/hello/worker.ts', grpc])
+if ((await answers(grpc)) && !stopping) start('worker', ['examples/hello/worker.ts', grpc])
 const codes = await Promise.all(children.map(({ ended }) => ended))
 process.exit(codes.find((code) => code !== 0) ?? 0)
 
@@ -33,7 +37,7 @@ function start(name, args) {
       resolve(code ?? 1)
     })
   })
-  return { child, ended }
+  children.push({ child, ended })
 }
 
 function forwardSignals() {
