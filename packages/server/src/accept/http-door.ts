@@ -162,6 +162,7 @@ export function createHttpDoor(parts: HttpDoorParts): HttpDoor {
     if (kept.wait === null) return accepted(kept.replayed && preferences.waitMs !== null ? 0 : null)
     const view = await waits.during(callerOf(response), kept.wait)
     if (response.destroyed) return
+    sayGoodbye(response)
     if (view === null) return accepted(preferences.waitMs)
     sendEnded(response, view, withApplied(extra, preferences, preferences.waitMs))
 
@@ -225,7 +226,13 @@ export function createHttpDoor(parts: HttpDoorParts): HttpDoor {
         return null
       }
     })
+    sayGoodbye(response)
     return { read: read ?? (await readTask(id, owner, 0)), applied: withApplied(NO_HEADERS, preferences, waitMs) }
+  }
+
+  /** The answer to somebody who was let go by a stop is the last one of its connection. */
+  function sayGoodbye(response: ServerResponse): void {
+    if (admission.stopping && !response.destroyed) response.setHeader('Connection', 'close')
   }
 
   function getReadiness({ response }: Call): void {
@@ -244,6 +251,7 @@ export function createHttpDoor(parts: HttpDoorParts): HttpDoor {
     admission.stop()
     waits.end()
     let left = 0
+    let idling = clock.timer(0, closeIdle)
     const closed = new Promise<void>((resolve) => server.close(() => resolve()))
     cut = () => {
       server.getConnections((_error, count) => {
@@ -251,10 +259,16 @@ export function createHttpDoor(parts: HttpDoorParts): HttpDoor {
         server.closeAllConnections()
       })
     }
-    server.closeIdleConnections()
     await closed
+    idling.cancel()
     await app.close()
     return left
+
+    /** Connections fall idle one by one, as their last answers are sent. */
+    function closeIdle(): void {
+      server.closeIdleConnections()
+      idling = clock.timer(CLOSE_IDLE_MS, closeIdle)
+    }
   }
 }
 
@@ -271,6 +285,8 @@ type Handle = (call: Call) => Promise<void> | void
 const PARAMETER_CHARACTERS_MAX = 1_024
 /** How much of a refused body is let pass before the connection is cut. bytes */
 const DISCARD_BYTES_MAX = 8 * 1_048_576
+/** How often a stop looks for connections that have fallen idle. ms */
+const CLOSE_IDLE_MS = 20
 const NO_PARAMETERS: Call['parameters'] = {}
 const NO_HEADERS: readonly string[] = []
 const CLOSE: readonly string[] = ['Connection', 'close']
