@@ -9,7 +9,7 @@ import { CONNECTIONS, type Connections } from './scenario.ts'
 
 const USAGE = `npm run bench -- accept|roundtrip [--broker embedded|kafka|both] [--rounds N] [--seconds N] [--connections 1,64,256] [--only NAME] [--profile DIR]
 npm run bench -- memory [--broker embedded|kafka] [--tasks N]
-npm run bench -- profile DIR|FILE...
+npm run bench -- profile DIR|FILE... [--tasks N]
 
 accept      POSTs that are kept; nobody works on them
 roundtrip   POSTs that are worked on, with the worker's answer as response
@@ -23,7 +23,7 @@ const { positionals, values } = parseArgs({
     broker: { type: 'string' },
     rounds: { type: 'string', default: '3' },
     seconds: { type: 'string', default: '5' },
-    tasks: { type: 'string', default: '1000000' },
+    tasks: { type: 'string' },
     connections: { type: 'string' },
     only: { type: 'string' },
     profile: { type: 'string' },
@@ -33,11 +33,16 @@ const [name, ...files] = positionals
 process.exitCode = (await run()) ? 0 : 1
 
 async function run(): Promise<boolean> {
-  if (name === 'profile' && files.length > 0) return printProfiles(files)
+  if (name === 'profile' && files.length > 0) {
+    return printProfiles(files, values.tasks === undefined ? null : count('tasks', values.tasks))
+  }
   if (name === 'accept' || name === 'roundtrip' || name === 'memory') {
     await requireCommand('wrk', 'wrk')
     if (name === 'memory') {
-      return memory({ broker: oneOf(['kafka', 'embedded'], values.broker), tasks: count('tasks', values.tasks) })
+      return memory({
+        broker: oneOf(['kafka', 'embedded'], values.broker),
+        tasks: count('tasks', values.tasks ?? '1000000'),
+      })
     }
     const profileDir = values.profile === undefined ? null : resolve(values.profile)
     if (profileDir !== null) await mkdir(profileDir, { recursive: true })
