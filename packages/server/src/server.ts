@@ -4,7 +4,8 @@ import { Server as GrpcServer, ServerCredentials } from '@grpc/grpc-js'
 import { CLUSTER_TOPIC_SPEC, type ClusterKeys, openClusterKeys } from './accept/cluster-secret.ts'
 import { createDoors, type Doors } from './accept/doors.ts'
 import { addGrpcServices, type GrpcServices } from './accept/grpc-services.ts'
-import type { Health } from './accept/http-door.ts'
+import type { Health } from './accept/health-answers.ts'
+import { createHealthDoor, type HealthDoor } from './accept/health-door.ts'
 import { type QueueDispatcher, startQueueDispatcher } from './dispatch/queue-dispatcher.ts'
 import { createTarget } from './execute/create-target.ts'
 import type { Target } from './execute/target.ts'
@@ -58,6 +59,7 @@ class ComposedServer implements Server {
   #recorder: Recorder | null = null
   #replies: RunningReplies | null = null
   #doors: Doors | null = null
+  #healthDoor: HealthDoor | null = null
   #sessions: WorkerSessions | null = null
   #finisher: Finisher | null = null
   readonly #targets: Target[] = []
@@ -127,8 +129,7 @@ class ComposedServer implements Server {
     const grpc = await this.#bindGrpc()
     if (options.roles.has('dispatcher')) await this.#startDispatchers(lanes)
     signal.throwIfAborted()
-    const http = (await this.#doors?.http.listen()) ?? { host: options.http.host, port: options.http.port }
-    return { http, grpc }
+    return { http: await this.#listenHttp(), grpc }
   }
 
   async #partitionCounts(): Promise<Map<string, number>> {
@@ -198,6 +199,13 @@ class ComposedServer implements Server {
     await Promise.all(started)
   }
 
+  #listenHttp(): Promise<Address> {
+    if (this.#doors !== null) return this.#doors.http.listen()
+    const { options, telemetry } = this.#parts
+    this.#healthDoor = createHealthDoor({ http: options.http, health: () => this.#health(), telemetry })
+    return this.#healthDoor.listen()
+  }
+
   #bindGrpc(): Promise<Address> {
     const { host, port } = this.#parts.options.grpc
     return new Promise((resolve, reject) => {
@@ -220,6 +228,7 @@ class ComposedServer implements Server {
     await Promise.allSettled([this.#building])
     this.#services?.setServing(false)
     this.#doors?.grpc.stop()
+    this.#healthDoor?.drain()
     const beganMs = clock.monotonicMs()
     const leftOfGraceMs = () =>
       this.#graceOver.signal.aborted ? 0 : Math.max(0, graceMs - (clock.monotonicMs() - beganMs))
@@ -235,6 +244,7 @@ class ComposedServer implements Server {
     await this.#shutGrpc()
     await this.#replies?.stop()
     await this.#recorder?.stop()
+    await this.#healthDoor?.close()
     await this.#keys?.close()
     await store.close()
     await broker.close()

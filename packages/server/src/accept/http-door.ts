@@ -9,7 +9,8 @@ import { OCTET_STREAM } from '../records.ts'
 import type { Telemetry } from '../telemetry.ts'
 import type { AcceptingQueue, AcceptingQueues } from './accepting-queue.ts'
 import { type Admission, TASK_OVERHEAD_BYTES } from './admission.ts'
-import { sendAccepted, sendEnded, sendJson, sendTask } from './http-answers.ts'
+import { type Health, sendLiveness, sendMetrics, sendReadiness } from './health-answers.ts'
+import { sendAccepted, sendEnded, sendTask } from './http-answers.ts'
 import { clientErrorAnswer, createHttpServer, FIELDS, methodNotAllowed, type ReadRequest } from './http-server.ts'
 import { readIdempotencyKey } from './idempotency.ts'
 import { type Caller, OpenWaits } from './open-waits.ts'
@@ -44,15 +45,6 @@ export interface HttpDoorParts {
   readonly retentionMs: number
   readonly clock: Clock
   readonly telemetry: Telemetry
-}
-
-/** For /readyz. */
-export interface Health {
-  readonly ready: boolean
-  /** Why not, one line each. */
-  readonly reasons: readonly string[]
-  /** What an acknowledgement survives (P1). */
-  readonly profile: 'embedded' | 'replicated' | 'fsync'
 }
 
 export function createHttpDoor(parts: HttpDoorParts): HttpDoor {
@@ -109,9 +101,9 @@ export function createHttpDoor(parts: HttpDoorParts): HttpDoor {
     }
     add('GET', '/v1/tasks/:id', getTask)
     add('GET', '/v1/tasks/:id/result', getResult)
-    add('GET', '/livez', ({ response }) => sendText(response, 'alive\n'))
-    add('GET', '/readyz', getReadiness)
-    add('GET', '/metrics', getMetrics)
+    add('GET', '/livez', ({ response }) => sendLiveness(response))
+    add('GET', '/readyz', ({ response }) => sendReadiness(response, parts.health(), admission.stopping))
+    add('GET', '/metrics', ({ response }) => sendMetrics(response, telemetry.metrics.registry))
     for (const [url, known] of methods) refuseOtherMethods(app, url, known)
   }
 
@@ -235,18 +227,6 @@ export function createHttpDoor(parts: HttpDoorParts): HttpDoor {
     if (admission.stopping && !response.destroyed) response.setHeader('Connection', 'close')
   }
 
-  function getReadiness({ response }: Call): void {
-    const { ready, reasons, profile } = parts.health()
-    const stopping = admission.stopping ? ['stopping'] : []
-    const open = ready && !admission.stopping
-    sendJson(response, open ? 200 : 503, NO_HEADERS, { ready: open, profile, reasons: [...stopping, ...reasons] })
-  }
-
-  async function getMetrics({ response }: Call): Promise<void> {
-    const { registry } = telemetry.metrics
-    sendText(response, await registry.metrics(), registry.contentType)
-  }
-
   async function close(): Promise<number> {
     admission.stop()
     waits.end()
@@ -348,9 +328,4 @@ function discard(request: IncomingMessage): void {
     left -= chunk.length
     if (left < 0) request.destroy()
   })
-}
-
-function sendText(response: ServerResponse, body: string, contentType = 'text/plain; charset=utf-8'): void {
-  response.writeHead(200, ['Content-Type', contentType, 'Content-Length', String(Buffer.byteLength(body))])
-  response.end(body)
 }
