@@ -8,7 +8,7 @@ import { Link } from './link.ts'
 import type { Address, KafkaSettings } from './options.ts'
 
 /** Each has connections of its own to a broker, so that none waits behind another. */
-export type Purpose = 'ask' | 'publish' | `fetch-${number}` | `group-${string}` | `join-${string}`
+export type Purpose = 'ask' | 'committed' | 'publish' | `fetch-${number}` | `group-${string}` | `join-${string}`
 
 const ASK_TIMEOUT_MS = 5_000
 /** New partitions and moved leaders are noticed by then, also when nothing fails. */

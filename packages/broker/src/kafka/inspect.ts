@@ -84,7 +84,7 @@ export class Inspector {
     const node = this.#coordinators.get(group) ?? (await findCoordinator(this.#cluster, group))
     this.#coordinators.set(group, node)
     try {
-      return await fetchCommitted(this.#cluster, this.#cluster.link(node, 'ask'), group, places)
+      return await fetchCommitted(this.#cluster, this.#cluster.link(node, 'committed'), group, places)
     } catch (error) {
       this.#coordinators.delete(group)
       throw error

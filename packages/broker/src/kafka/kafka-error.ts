@@ -1,3 +1,5 @@
+import { ForebayError } from '@forebay/protocol'
+
 /** Codes of Kafka's protocol that this adapter treats apart. */
 export const CODE = {
   NONE: 0,
@@ -59,6 +61,7 @@ export function responseIn<Response>(thrown: unknown): Response | null {
 
 export function messageOf(thrown: unknown): string {
   if (!(thrown instanceof Error)) return String(thrown)
+  if (thrown instanceof ForebayError) return thrown.message
   const deeper = thrown.cause instanceof Error ? thrown.cause : firstOf(thrown)
   return deeper === null ? thrown.message : `${thrown.message} ${messageOf(deeper)}`
 }

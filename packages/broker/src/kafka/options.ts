@@ -69,6 +69,7 @@ export function resolveKafkaOptions(given: KafkaBrokerOptions): KafkaSettings {
       'consumer',
     )
   }
+  const clock = given.clock ?? systemClock
   return Object.freeze({
     bootstrap: given.bootstrap.map(parseAddress),
     clientId: given.clientId ?? 'forebay',
@@ -81,10 +82,26 @@ export function resolveKafkaOptions(given: KafkaBrokerOptions): KafkaSettings {
       given.replicationFactor === undefined ? undefined : atLeast('replicationFactor', 1, given.replicationFactor),
     fsync: given.fsync ?? false,
     recordBytesMax: atLeast('recordBytesMax', 1, given.recordBytesMax ?? RECORD_BYTES_MAX_DEFAULT),
-    onWarning: given.onWarning ?? (() => {}),
-    clock: given.clock ?? systemClock,
+    onWarning: sayOnceAWhile(given.onWarning ?? (() => {}), clock),
+    clock,
     random: given.random ?? systemRandom,
   })
+}
+
+/** What is tried again every second is said again every ten. */
+const SAME_WARNING_MS = 10_000
+const WARNINGS_KEPT = 1_000
+
+function sayOnceAWhile(say: KafkaSettings['onWarning'], clock: Clock): KafkaSettings['onWarning'] {
+  const said = new Map<string, number>()
+  return (text, details) => {
+    const key = `${text} ${details.group} ${details.topic} ${details.partition}`
+    const nowMs = clock.monotonicMs()
+    if (nowMs - (said.get(key) ?? Number.NEGATIVE_INFINITY) < SAME_WARNING_MS) return
+    if (said.size >= WARNINGS_KEPT) said.clear()
+    said.set(key, nowMs)
+    say(text, details)
+  }
 }
 
 function parseAddress(text: string): Address {
