@@ -149,6 +149,7 @@ function pass(store: Store): Store {
     reserve: (claim) => store.reserve(claim),
     confirm: (claim) => store.confirm(claim),
     release: (claim) => store.release(claim),
+    doubt: (claim) => store.doubt(claim),
     close: () => store.close(),
   }
 }

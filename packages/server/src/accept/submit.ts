@@ -67,16 +67,23 @@ export function createSubmit(parts: SubmitParts): Submit {
     if (submission.payload.length + TASK_OVERHEAD_BYTES > recordBytesMax) throw tooLargeForLog(recordBytesMax)
     let task = newTask(submission)
     let claim: ClaimKey | null = null
+    let appendedBefore = false
     if (idempotencyKey !== null) {
       claim = { principal: submission.owner, route: queue.options.name, key: idempotencyKey }
       const reservation = await reserve(claim, task.id, submission)
       if (reservation.kind === 'kept') return replay(reservation.taskId, submission)
-      if (reservation.kind === 'resume') task = resumed(task, reservation.taskId)
+      if (reservation.kind === 'resume') {
+        task = resumed(task, reservation.taskId)
+        appendedBefore = true
+      }
     }
-    const expectation = waitMs > 0 && task.lane === replies.lane ? replies.expect(task.id) : null
+    const mayExpect = waitMs > 0 && !appendedBefore && task.lane === replies.lane
+    const expectation = mayExpect ? replies.expect(task.id) : null
     await append(task, queue, claim, expectation)
     queue.meters.accepted()
     if (claim !== null) await confirm(claim)
+    // Its first result may be in the log already: only the store says which was the first.
+    if (appendedBefore) return { ...replay(task.id, submission), replayed: false }
     return {
       taskId: task.id,
       acceptedAtMs: task.acceptedAtMs,
@@ -103,7 +110,10 @@ export function createSubmit(parts: SubmitParts): Submit {
     } catch (thrown) {
       expectation?.cancel()
       const refused = thrown instanceof PublishError && thrown.failed.every((one) => one.outcome === 'refused')
-      if (!refused) throw outcomeUnknown(task.id, thrown)
+      if (!refused) {
+        if (claim !== null) await doubt(claim)
+        throw outcomeUnknown(task.id, thrown)
+      }
       if (claim !== null) await release(claim)
       throw new ForebayError('NOT_ACCEPTED', 'The log did not take the task; nothing was kept. Send it again.', {
         cause: thrown,
@@ -168,6 +178,13 @@ export function createSubmit(parts: SubmitParts): Submit {
     await store
       .confirm(claim)
       .catch((err: unknown) => telemetry.log.warn({ err }, 'confirming an idempotency key failed'))
+  }
+
+  /** So that asking again with the key need not wait for the claim to age. */
+  async function doubt(claim: ClaimKey): Promise<void> {
+    await store
+      .doubt(claim)
+      .catch((err: unknown) => telemetry.log.warn({ err }, 'letting go of an idempotency key failed'))
   }
 
   async function release(claim: ClaimKey): Promise<void> {

@@ -25,6 +25,8 @@ export interface Store {
   confirm(claim: ClaimKey): Promise<void>
   /** The claimed task was certainly not kept: the key is free again. */
   release(claim: ClaimKey): Promise<void>
+  /** The append of the claimed task had an unknown outcome: the next request with this key resumes it, at once. */
+  doubt(claim: ClaimKey): Promise<void>
   /** Finishes what was asked, lets go of files and sockets. */
   close(): Promise<void>
 }

@@ -101,6 +101,21 @@ export function reservationTests(place: () => ContractPlace): void {
     await store.close()
   })
 
+  test('a claim whose append is in doubt resumes at once with its task, and a release does not free it', async () => {
+    const store = await place().open()
+    await store.reserve(claim(1))
+    await store.doubt(claim(1))
+    assert.deepEqual(await store.reserve({ ...claim(2), fingerprint: 'other' }), { kind: 'mismatch' })
+    assert.deepEqual(await store.reserve(claim(2)), { kind: 'resume', taskId: 'task-1' })
+    assert.deepEqual(await store.reserve(claim(3)), { kind: 'in-flight' })
+    await store.release(claim(2))
+    assert.deepEqual(await store.reserve(claim(4)), { kind: 'resume', taskId: 'task-1' })
+    await store.confirm(claim(4))
+    await store.doubt(claim(4))
+    assert.deepEqual(await store.reserve(claim(5)), { kind: 'kept', taskId: 'task-1' })
+    await store.close()
+  })
+
   test('a key is free again after its window, by the clock of the store', async () => {
     const at = place()
     const store = await at.open()
@@ -117,6 +132,7 @@ export function reservationTests(place: () => ContractPlace): void {
     const store = await place().open()
     await store.confirm(claim(1))
     await store.release(claim(1))
+    await store.doubt(claim(1))
     assert.deepEqual(await store.reserve(claim(2)), { kind: 'claimed' })
     await store.close()
   })

@@ -86,6 +86,10 @@ class EmbeddedStore implements Store {
     await this.#opened().writes.settle('release', claim)
   }
 
+  async doubt(claim: ClaimKey): Promise<void> {
+    await this.#opened().writes.settle('doubt', claim)
+  }
+
   close(): Promise<void> {
     this.#closing ??= this.#close()
     return this.#closing

@@ -19,6 +19,7 @@ export class ReservationRows {
   readonly #confirm: StatementSync
   readonly #free: StatementSync
   readonly #leave: StatementSync
+  readonly #doubt: StatementSync
 
   constructor(database: DatabaseSync, claimMs: number) {
     this.#claimMs = claimMs
@@ -30,6 +31,7 @@ export class ReservationRows {
     this.#confirm = database.prepare(`UPDATE reservations SET kept = 1 ${byKey}`)
     this.#free = database.prepare(`DELETE FROM reservations ${byKey} AND kept = 0 AND resumed = 0`)
     this.#leave = database.prepare(`UPDATE reservations SET run = ${NO_RUN} ${byKey} AND kept = 0`)
+    this.#doubt = database.prepare(`UPDATE reservations SET run = ${NO_RUN}, resumed = 1 ${byKey} AND kept = 0`)
   }
 
   act({ act, claim }: ClaimAct, now: Now): Reservation | null {
@@ -44,6 +46,9 @@ export class ReservationRows {
         this.#free.run(...key)
         // Still there: the append before it was resumed may have been kept, so its id must stand for the key.
         this.#leave.run(...key)
+        return null
+      case 'doubt':
+        this.#doubt.run(...key)
         return null
     }
   }

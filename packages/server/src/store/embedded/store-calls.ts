@@ -28,7 +28,7 @@ export interface Write {
 
 export type ClaimAct =
   | { readonly act: 'reserve'; readonly claim: Claim }
-  | { readonly act: 'confirm' | 'release'; readonly claim: ClaimKey }
+  | { readonly act: 'confirm' | 'release' | 'doubt'; readonly claim: ClaimKey }
 
 export type Written =
   | {

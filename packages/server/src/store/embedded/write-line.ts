@@ -25,7 +25,7 @@ export class WriteLine {
     return this.#claim({ act: 'reserve', claim }) as Promise<Reservation>
   }
 
-  async settle(act: 'confirm' | 'release', claim: ClaimKey): Promise<void> {
+  async settle(act: 'confirm' | 'release' | 'doubt', claim: ClaimKey): Promise<void> {
     await this.#claim({ act, claim })
   }
 
