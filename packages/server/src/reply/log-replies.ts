@@ -41,7 +41,7 @@ export function createReplies(parts: RepliesParts): RunningReplies {
     reading = count
     gauge.set(expecting + reading)
   })
-  const barrier = new ReadBarrier(parts.broker, recorder)
+  const barrier = new ReadBarrier(parts.broker, recorder, clock)
   let stopped = false
   recorder.onHeard = (partition, result) => {
     if (partition === lane) own.wake(result.taskId, result)

@@ -1,4 +1,4 @@
-import type { Broker } from '@forebay/broker'
+import type { Broker, Clock } from '@forebay/broker'
 import { ForebayError } from '@forebay/protocol'
 import type { Recorder } from '../finish/recorder.ts'
 import { RESULTS_TOPIC } from '../topics.ts'
@@ -13,23 +13,31 @@ export const BARRIER_MAX_MS = 5_000
 export class ReadBarrier {
   readonly #broker: Broker
   readonly #recorder: Pick<Recorder, 'appliedTo'>
+  readonly #clock: Clock
   #current: Promise<ReadonlyMap<number, number>> | null = null
   #next: Promise<ReadonlyMap<number, number>> | null = null
 
-  constructor(broker: Broker, recorder: Pick<Recorder, 'appliedTo'>) {
+  constructor(broker: Broker, recorder: Pick<Recorder, 'appliedTo'>, clock: Clock) {
     this.#broker = broker
     this.#recorder = recorder
+    this.#clock = clock
   }
 
   /** Throws STORE_BEHIND. */
   async pass(lane: number): Promise<void> {
-    let end: number | undefined
-    try {
-      end = (await this.#ends()).get(lane)
-    } catch (thrown) {
-      throw behind(thrown)
-    }
-    if (end !== undefined && !(await this.#recorder.appliedTo(lane, end, BARRIER_MAX_MS))) throw behind(undefined)
+    const late = Promise.withResolvers<boolean>()
+    const timer = this.#clock.timer(BARRIER_MAX_MS, () => late.resolve(false))
+    const passed = await Promise.race([this.#reach(lane), late.promise])
+      .catch((thrown: unknown) => {
+        throw behind(thrown)
+      })
+      .finally(() => timer.cancel())
+    if (!passed) throw behind(undefined)
+  }
+
+  async #reach(lane: number): Promise<boolean> {
+    const end = (await this.#ends()).get(lane)
+    return end === undefined || this.#recorder.appliedTo(lane, end, BARRIER_MAX_MS)
   }
 
   #ends(): Promise<ReadonlyMap<number, number>> {
@@ -45,7 +53,8 @@ export class ReadBarrier {
     this.#next = null
     const asked = this.#broker
       .inspect({ topics: [RESULTS_TOPIC] })
-      .then((states) => new Map(states.map(({ partition, end }) => [partition, end])))
+      // Where retention has emptied a partition there is nothing left to read up to its end.
+      .then((states) => new Map(states.map(({ partition, start, end }) => [partition, start === end ? 0 : end])))
       .finally(() => {
         if (this.#current === asked) this.#current = null
       })

@@ -13,7 +13,10 @@ import type { Result, TaskState } from '../task.ts'
 export interface Replies {
   /** The results partition that tasks accepted by this process name as theirs. */
   readonly lane: number
-  /** Null when `http.waitersMax` callers wait already: answer 202 at once. */
+  /**
+   * Null when `http.waitersMax` callers wait already: answer 202 at once. Only for an id that no record carries yet: a
+   * task that is appended again may have its first result in the log already, and what is heard next would be another.
+   */
   expect(taskId: string): Expectation | null
   /**
    * How a task stands; with `waitMs` > 0 answers when it has ended or the time is over. Null when nothing is known of

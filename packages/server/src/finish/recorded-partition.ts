@@ -1,0 +1,222 @@
+import type { Listener, LogRecord } from '@forebay/broker'
+import { decodeReported } from '../records.ts'
+import type { RecordedEntry } from '../store/store.ts'
+import { RESULTS_TOPIC } from '../topics.ts'
+import type { Recorder, RecorderParts } from './recorder.ts'
+
+/**
+ * One partition of the results topic: read, hand on, gather, apply. One apply at a time, so the order of the log is the
+ * order of the store and nothing is passed over while an apply is tried again; what is read meanwhile goes together
+ * in the next.
+ */
+export class RecordedPartition {
+  startedAt = 0
+  readonly #recorder: Recorder
+  readonly #parts: RecorderParts
+  readonly #partition: number
+  readonly #stopping = new AbortController()
+  #listener: Listener | null = null
+  #running: Promise<unknown> = Promise.resolve()
+  /** Next offset to read; null before anything was ever read. */
+  #read: number | null
+  /** What lies below is durable in the store, or gone from the log. */
+  #applied: number
+  #pending: RecordedEntry[] = []
+  #pendingBytes = 0
+  #applying = false
+  #room: (() => void) | null = null
+  #undecodable = 0
+  #readProblem: string | null = null
+  #lossProblem: string | null = null
+  #storeProblem: string | null = null
+  readonly #barriers = new Set<Barrier>()
+
+  constructor(recorder: Recorder, parts: RecorderParts, partition: number, position: number | null) {
+    this.#recorder = recorder
+    this.#parts = parts
+    this.#partition = partition
+    this.#read = position
+    this.#applied = position ?? 0
+  }
+
+  async open(): Promise<void> {
+    const wanted = this.#read
+    const listener = await this.#parts.broker.listen({
+      topic: RESULTS_TOPIC,
+      partition: this.#partition,
+      from: wanted ?? 'earliest',
+    })
+    this.#listener = listener
+    if (wanted === null) this.#applied = listener.from
+    this.#read = Math.max(wanted ?? 0, listener.from)
+    if (this.#stopping.signal.aborted) await listener.close()
+  }
+
+  run(): void {
+    // Retention may have removed records that were never read: the store's position passes them.
+    void this.#apply()
+    this.#running = this.#listen()
+  }
+
+  appliedTo(offset: number, withinMs: number): Promise<boolean> {
+    if (this.#applied >= offset) return Promise.resolve(true)
+    if (this.#stopping.signal.aborted) return Promise.resolve(false)
+    return new Promise((resolve) => {
+      const barrier = {
+        offset,
+        done: (reached: boolean) => {
+          timer.cancel()
+          this.#barriers.delete(barrier)
+          resolve(reached)
+        },
+      }
+      const timer = this.#parts.clock.timer(withinMs, () => barrier.done(false))
+      this.#barriers.add(barrier)
+    })
+  }
+
+  problems(): readonly string[] {
+    const behind = this.startedAt - this.#applied
+    const catchingUp =
+      behind > 0 ? `${behind} results of partition ${this.#partition} from before the start are not stored yet` : null
+    return [this.#readProblem, this.#lossProblem, this.#storeProblem, catchingUp].filter((one) => one !== null)
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort()
+    this.#room?.()
+    await this.#listener?.close()
+    await this.#running
+    for (const barrier of this.#barriers) barrier.done(false)
+  }
+
+  async #listen(): Promise<void> {
+    const { signal } = this.#stopping
+    for (let failures = 0; !signal.aborted; failures++) {
+      try {
+        if (this.#listener === null) await this.open()
+        for await (const records of this.#listener!) {
+          failures = 0
+          this.#readProblem = null
+          this.#take(records)
+          await this.#untilRoom()
+          if (signal.aborted) return
+        }
+      } catch (error) {
+        if (signal.aborted) return
+        this.#readProblem = `partition ${this.#partition} of ${RESULTS_TOPIC} cannot be read`
+        this.#parts.telemetry.log.warn({ err: error, partition: this.#partition }, 'reading results failed; again')
+      }
+      await this.#listener?.close().catch(() => {})
+      this.#listener = null
+      await this.#pause(failures)
+    }
+  }
+
+  #take(records: readonly LogRecord[]): void {
+    const { metrics } = this.#parts.telemetry
+    for (const record of records) {
+      if (record.offset < this.#read!) {
+        this.#wentBack(record.offset)
+        continue
+      }
+      this.#read = record.offset + 1
+      const reported = decodeReported(record)
+      if (reported === null) {
+        metrics.undecodable.inc({ topic: RESULTS_TOPIC })
+        this.#tellUndecodable(record)
+        continue
+      }
+      if (reported.kind === 'result') {
+        if (record.offset >= this.startedAt) this.#recorder.onHeard(this.#partition, reported.result)
+        this.#pending.push({ kind: 'result', offset: record.offset, result: reported.result })
+      } else this.#pending.push({ kind: 'note', offset: record.offset, note: reported.note })
+      this.#pendingBytes += record.value?.length ?? 0
+    }
+    void this.#apply()
+  }
+
+  async #apply(): Promise<void> {
+    if (this.#applying) return
+    this.#applying = true
+    while (this.#applied < this.#read! && !this.#stopping.signal.aborted) {
+      const entries = this.#pending
+      const next = this.#read!
+      this.#pending = []
+      this.#pendingBytes = 0
+      this.#room?.()
+      if (await this.#store(next, entries)) this.#advance(next, entries)
+    }
+    this.#applying = false
+  }
+
+  /** Tries for ever: a result that is passed over would be lost. False when the process stops. */
+  async #store(next: number, entries: readonly RecordedEntry[]): Promise<boolean> {
+    const { store, telemetry } = this.#parts
+    for (let failures = 0; !this.#stopping.signal.aborted; failures++) {
+      try {
+        const batch = { topic: RESULTS_TOPIC, partition: this.#partition, next, entries }
+        const { duplicates } = await store.apply(batch)
+        if (duplicates > 0) telemetry.metrics.duplicateResults.inc(duplicates)
+        this.#storeProblem = null
+        return true
+      } catch (error) {
+        if (this.#stopping.signal.aborted) return false
+        this.#storeProblem = `the store does not take the results of partition ${this.#partition}`
+        telemetry.log.error({ err: error, partition: this.#partition }, 'storing results failed; trying again')
+        await this.#pause(failures)
+      }
+    }
+    return false
+  }
+
+  #advance(next: number, entries: readonly RecordedEntry[]): void {
+    this.#applied = next
+    for (const barrier of this.#barriers) if (barrier.offset <= next) barrier.done(true)
+    for (const entry of entries) if (entry.kind === 'result') this.#recorder.onStored(entry.result.taskId)
+  }
+
+  /** Holds reading back while the store has more than enough to do. */
+  #untilRoom(): Promise<void> {
+    if (this.#pending.length < PENDING_MAX && this.#pendingBytes < PENDING_BYTES_MAX) return Promise.resolve()
+    return new Promise((resolve) => {
+      this.#room = () => {
+        this.#room = null
+        resolve()
+      }
+    })
+  }
+
+  #tellUndecodable({ offset }: LogRecord): void {
+    if (this.#undecodable++ % UNDECODABLE_LOGGED_EVERY !== 0) return
+    const facts = { topic: RESULTS_TOPIC, partition: this.#partition, offset, soFar: this.#undecodable }
+    this.#parts.telemetry.log.warn(facts, 'a record of the results topic is none of ours; passed over')
+  }
+
+  /** A log that lost its end writes other records under offsets that were read: the store takes none of them. */
+  #wentBack(offset: number): void {
+    if (this.#lossProblem !== null) return
+    this.#lossProblem = `partition ${this.#partition} of ${RESULTS_TOPIC} went back from ${this.#read} to ${offset}; move the store's file away and restart`
+    const facts = { topic: RESULTS_TOPIC, partition: this.#partition, read: this.#read, offset }
+    this.#parts.telemetry.log.error(facts, 'the log went back: it has lost records that were read')
+  }
+
+  #pause(failures: number): Promise<void> {
+    const { clock, random } = this.#parts
+    const stepMs = Math.min(RETRY_MAX_MS, RETRY_MS * 2 ** Math.min(failures, 16))
+    return clock.sleep(random.unit() * stepMs, this.#stopping.signal).catch(() => {})
+  }
+}
+
+/** Most results of one partition that wait for the store. */
+const PENDING_MAX = 10_000
+/** Bytes of payloads among them. */
+const PENDING_BYTES_MAX = 16 * 1024 * 1024
+const RETRY_MS = 100
+const RETRY_MAX_MS = 5_000
+const UNDECODABLE_LOGGED_EVERY = 1_000
+
+interface Barrier {
+  readonly offset: number
+  readonly done: (reached: boolean) => void
+}
