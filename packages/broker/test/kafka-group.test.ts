@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { after, before, describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { Admin } from '@platformatic/kafka'
 import { startKafka, useKafka } from '../../../scripts/rig/kafka.ts'
 import type { Broker, Delivery, Subscription } from '../src/broker.ts'
 import { kafkaBroker } from '../src/kafka/kafka.ts'
@@ -107,6 +108,36 @@ describe('Kafka groups', { timeout: 60_000 }, () => {
       rest.map(({ record }) => record.offset),
       [...kept],
     )
+    await broker.close()
+  })
+
+  test('a position that retention has removed moves to the earliest record left, and a warning says what was skipped', async () => {
+    const topic = `gone-${randomUUID()}`
+    const warnings: Readonly<Record<string, unknown>>[] = []
+    const onWarning = (_: string, details: Readonly<Record<string, unknown>>) => warnings.push(details)
+    const broker = kafkaBroker({ bootstrap: [kafka.bootstrap], commitIntervalMs: 20, onWarning })
+    opened.push(broker)
+    await broker.open({ topics: [{ name: topic, partitions: 1, retentionMs: 3_600_000 }] })
+    for (let sent = 0; sent < 20; sent++) await broker.publish(each(1, topic))
+    const first = await broker.consume({ topics: [topic], group: topic })
+    for (const delivery of (await new Member(first, 'keep').take(20)).slice(0, 5)) delivery.settle()
+    await first.close()
+    const admin = new Admin({ clientId: 'retention', bootstrapBrokers: [kafka.bootstrap] })
+    await admin.deleteRecords({ topics: [{ name: topic, partitions: [{ partition: 0, offset: 12n }] }] })
+    await admin.close()
+
+    const again = await new Member(await broker.consume({ topics: [topic], group: topic }), 'keep').take(8)
+    assert.deepEqual(
+      again.map(({ record }) => record.offset),
+      [12, 13, 14, 15, 16, 17, 18, 19],
+    )
+    const said = warnings.find((details) => details.position === 5)
+    assert.deepEqual([said?.topic, said?.partition, said?.earliest, said?.skipped], [topic, 0, 12, 7])
+    for (const from of [0, 'earliest', 14] as const) {
+      const listener = await broker.listen({ topic, partition: 0, from })
+      assert.equal(listener.from, from === 14 ? 14 : 12)
+      await listener.close()
+    }
     await broker.close()
   })
 
