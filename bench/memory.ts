@@ -19,7 +19,7 @@ interface Point {
 
 /**
  * Drives round trips until so many are done and looks at the memory of each process meanwhile. True when all are flat:
- * over the last two thirds, the line of least squares rises by at most `GROWTH_MAX` of the mean.
+ * over the second half, the line of least squares rises by at most `GROWTH_MAX` of the mean.
  */
 export async function memory({ broker, tasks }: MemoryOptions): Promise<boolean> {
   const machine = describeMachine()
@@ -49,7 +49,7 @@ export async function memory({ broker, tasks }: MemoryOptions): Promise<boolean>
   console.log()
   for (const { process: name, meanBytes, growthBytes, bytesPerTask, flat } of trends) {
     console.log(
-      `${flat ? 'flat    ' : 'NOT FLAT'} ${name}: mean ${mib(meanBytes)}, ${mib(growthBytes)} over the last two thirds` +
+      `${flat ? 'flat    ' : 'NOT FLAT'} ${name}: mean ${mib(meanBytes)}, ${mib(growthBytes)} over the second half` +
         ` (${bytesPerTask.toFixed(1)} bytes a task)`,
     )
   }
@@ -61,7 +61,7 @@ export async function memory({ broker, tasks }: MemoryOptions): Promise<boolean>
 const CONNECTIONS = 64
 const SLICE_SECONDS = 5
 const GROWTH_MAX = 0.1
-const WARM_UP_SHARE = 1 / 3
+const WARM_UP_SHARE = 1 / 2
 
 function trendOf(points: readonly Point[], name: string) {
   const rest = points.slice(Math.ceil(points.length * WARM_UP_SHARE))
