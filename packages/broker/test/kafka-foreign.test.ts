@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { after, before, describe, test } from 'node:test'
-import { Producer } from '@platformatic/kafka'
+import { Admin, Producer } from '@platformatic/kafka'
 import { useKafka } from '../../../scripts/rig/kafka.ts'
-import type { Broker, LogRecord } from '../src/broker.ts'
+import { type Broker, type LogRecord, PublishError } from '../src/broker.ts'
 import { kafkaBroker } from '../src/kafka/kafka.ts'
 
 describe('records of other producers', { timeout: 60_000 }, () => {
@@ -95,6 +95,40 @@ describe('records of other producers', { timeout: 60_000 }, () => {
     const [state] = await broker.inspect({ topics: [topic], group })
     assert.equal(state!.committed, last!.offset + 1)
     assert.equal(state!.end, last!.offset + 1)
+  })
+
+  test("a topic with a smaller limit than ours takes a large call in pieces, and refuses the one record it can't take", async () => {
+    const topic = `small-${randomUUID()}`
+    const admin = new Admin({ clientId: 'foreign', bootstrapBrokers: [kafka.bootstrap] })
+    await admin.createTopics({
+      topics: [topic],
+      partitions: 1,
+      replicas: 1,
+      configs: [{ name: 'max.message.bytes', value: '50000' }],
+    })
+    await admin.close()
+    const record = (bytes: number) => ({ topic, partition: 0, key: null, value: Buffer.alloc(bytes, 'x'), headers: [] })
+    const positions = await broker.publish(Array.from({ length: 100 }, (_, nth) => record(4000 + nth)))
+    assert.deepEqual(
+      positions.map(({ offset }) => offset),
+      Array.from({ length: 100 }, (_, nth) => nth),
+    )
+    const read = await readUntil(topic, 99)
+    assert.deepEqual(
+      read.map(({ value }) => value!.length),
+      Array.from({ length: 100 }, (_, nth) => 4000 + nth),
+    )
+    const error = await broker.publish([record(10), record(100_000), record(20)]).catch((thrown: unknown) => thrown)
+    assert.ok(error instanceof PublishError, String(error))
+    assert.deepEqual(
+      error.failed.map(({ index, outcome }) => [index, outcome]),
+      [[1, 'refused']],
+    )
+    const after = await readUntil(topic, 101)
+    assert.deepEqual(
+      after.slice(100).map(({ value }) => value!.length),
+      [10, 20],
+    )
   })
 
   async function readUntil(topic: string, offset: number): Promise<LogRecord[]> {

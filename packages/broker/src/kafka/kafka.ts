@@ -15,6 +15,7 @@ import type {
 import { PublishError } from '../broker.ts'
 import { Cluster } from './cluster.ts'
 import { KafkaSubscription } from './consume.ts'
+import { warnOfWeakTopics } from './durability.ts'
 import { FetchLoops } from './fetch-loop.ts'
 import { Inspector } from './inspect.ts'
 import { loadLibrary } from './library.ts'
@@ -62,6 +63,10 @@ class KafkaBroker implements Broker {
         cluster,
         topics,
         AbortSignal.any([this.#closing.signal, late.signal, ...(signal ? [signal] : [])]),
+      )
+      await warnOfWeakTopics(
+        cluster,
+        topics.map(({ name }) => name),
       )
     } catch (error) {
       cluster.close()

@@ -6,6 +6,7 @@ import { Backoff } from './backoff.ts'
 import type { Cluster } from './cluster.ts'
 import { CODE, KafkaCodeError } from './kafka-error.ts'
 import type { Link } from './link.ts'
+import { meaningOf } from './publish-answer.ts'
 import { PublishCall } from './publish-call.ts'
 import { type PendingBatch, PublishQueue, settleDurable, settleFailed } from './publish-queue.ts'
 import { recordBytes } from './record-batch.ts'
@@ -253,20 +254,24 @@ export class Publisher {
     if (code === CODE.MESSAGE_TOO_LARGE && batch.content.count > 1 && !batch.abandoned) {
       this.#renew(queue)
       queue.putBack(...splitBatch(this.#cluster.library, batch))
-    } else if (FINAL.has(code)) {
+      return
+    }
+    const meaning = meaningOf(code)
+    if (meaning === 'final') {
       queue.underWay = null
       this.#renew(queue)
       this.#giveUp(batch, cause)
       this.#restIfEmpty(queue)
-    } else if (SEQUENCE_LOST.has(code)) {
+      return
+    }
+    if (meaning === 'perhaps') batch.perhapsAppended = true
+    if (meaning === 'sequence-lost') {
       this.#renew(queue)
       batch.sequence = -1
-      this.#again(queue, cause)
-    } else {
-      if (!NOT_APPENDED.has(code)) batch.perhapsAppended = true
-      if (code !== CODE.NOT_ENOUGH_REPLICAS) this.#cluster.refreshSoon()
-      this.#again(queue, cause)
+    } else if (code !== CODE.NOT_ENOUGH_REPLICAS) {
+      this.#cluster.refreshSoon()
     }
+    this.#again(queue, cause)
   }
 
   #renew(queue: PublishQueue): void {
@@ -377,32 +382,6 @@ export class Publisher {
 }
 
 const SWEEP_SHARE = 0.02
-
-/** Asking again would be answered the same. */
-const FINAL: ReadonlySet<number> = new Set([
-  CODE.MESSAGE_TOO_LARGE,
-  CODE.INVALID_TOPIC,
-  CODE.RECORD_LIST_TOO_LARGE,
-  CODE.TOPIC_AUTHORIZATION_FAILED,
-  CODE.CLUSTER_AUTHORIZATION_FAILED,
-  CODE.INVALID_TIMESTAMP,
-  CODE.POLICY_VIOLATION,
-  CODE.INVALID_RECORD,
-])
-
-/** The broker has lost, or never had, our sequence: a new one begins with this batch. */
-const SEQUENCE_LOST: ReadonlySet<number> = new Set([
-  CODE.OUT_OF_ORDER_SEQUENCE,
-  CODE.DUPLICATE_SEQUENCE,
-  CODE.INVALID_PRODUCER_EPOCH,
-  CODE.UNKNOWN_PRODUCER_ID,
-])
-
-/**
- * Nothing was appended. NOT_LEADER is not among them: a broker also answers it when it lost the lead after it had
- * appended, and the next leader may have the batch.
- */
-const NOT_APPENDED: ReadonlySet<number> = new Set([CODE.NOT_ENOUGH_REPLICAS, CODE.UNKNOWN_TOPIC_OR_PARTITION])
 
 function appendTo<Key, Value>(map: Map<Key, Value[]>, key: Key, value: Value): void {
   const list = map.get(key)
