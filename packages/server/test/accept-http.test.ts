@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { after, before, test } from 'node:test'
 import type { LogRecord } from '@forebay/broker'
+import { STAY_FOR } from '../src/accept/accepting-queue.ts'
 import { taskTopic } from '../src/topics.ts'
 import { type DoorsRig, openDoorsRig, queueOptions, sendRaw } from './support/doors-rig.ts'
 
@@ -148,11 +149,12 @@ test('a key in a header may be UTF-8', async () => {
 
 test('tasks without a key are spread evenly', async () => {
   const rig = await openDoorsRig({ queues: [queueOptions('even', { partitions: 4 })] })
-  for (let index = 0; index < 20; index++) await fetch(`${rig.url}/v1/queues/even/tasks`, { method: 'POST', body: 'x' })
+  const one = () => fetch(`${rig.url}/v1/queues/even/tasks`, { method: 'POST', body: 'x' })
+  for (let index = 0; index < 4 * STAY_FOR; index++) assert.equal((await one()).status, 202)
   const partitions = await rig.broker.inspect({ topics: [taskTopic('even')] })
   assert.deepEqual(
     partitions.map(({ start, end }) => end - start),
-    [5, 5, 5, 5],
+    [STAY_FOR, STAY_FOR, STAY_FOR, STAY_FOR],
   )
   await rig.stop()
 })

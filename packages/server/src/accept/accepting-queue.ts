@@ -15,7 +15,7 @@ export interface AcceptingQueue {
   readonly meters: QueueMeters
   /** Checks the body where a schema says so and finds the ordering key. The body is parsed only if one of them needs it. */
   check(payload: Uint8Array, hints: KeyHints): string | null
-  /** The partition of the key, as Java's client chooses it; without a key, each in turn. */
+  /** The partition of the key, as Java's client chooses it; without a key, some to each in turn. */
   partition(key: string | null): number
 }
 
@@ -58,6 +58,7 @@ function acceptingQueue(
   const findKey = keyFinder(options.name, options.key)
   const checkBody = options.schema === null ? null : bodyCheck(options.name, options.schema)
   let turn = Math.floor(random.unit() * partitions)
+  let taken = 0
   return {
     options,
     nameJson: asciiJson(options.name),
@@ -70,11 +71,18 @@ function acceptingQueue(
     },
     partition(key) {
       if (key !== null) return partitionOf(Buffer.from(key), partitions)
-      turn = (turn + 1) % partitions
+      if (taken === STAY_FOR) {
+        taken = 0
+        turn = (turn + 1) % partitions
+      }
+      taken++
       return turn
     },
   }
 }
+
+/** Keyless tasks that go to one partition before it is the next one's turn: fewer, fuller batches for the log. */
+export const STAY_FOR = 32
 
 function asciiJson(text: string): string {
   const escaped = (unit: string) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`

@@ -1,4 +1,4 @@
-import type { Listener, LogRecord } from '@forebay/broker'
+import type { Listener, LogRecord, Timer } from '@forebay/broker'
 import { decodeReported } from '../records.ts'
 import type { RecordedEntry } from '../store/store.ts'
 import { RESULTS_TOPIC } from '../topics.ts'
@@ -7,7 +7,8 @@ import type { Recorder, RecorderParts } from './recorder.ts'
 /**
  * One partition of the results topic: read, hand on, gather, apply. One apply at a time, so the order of the log is the
  * order of the store and nothing is passed over while an apply is tried again; what is read meanwhile goes together
- * in the next.
+ * in the next. As long as nobody waits for the store, results are gathered for `GATHER_MS`: a flush to disk costs more
+ * than many rows.
  */
 export class RecordedPartition {
   startedAt = 0
@@ -24,6 +25,7 @@ export class RecordedPartition {
   #pending: RecordedEntry[] = []
   #pendingBytes = 0
   #applying = false
+  #gathering: Timer | null = null
   #room: (() => void) | null = null
   #undecodable = 0
   #readProblem: string | null = null
@@ -72,6 +74,7 @@ export class RecordedPartition {
       }
       const timer = this.#parts.clock.timer(withinMs, () => barrier.done(false))
       this.#barriers.add(barrier)
+      this.#applyNow()
     })
   }
 
@@ -84,6 +87,7 @@ export class RecordedPartition {
 
   async stop(): Promise<void> {
     this.#stopping.abort()
+    this.#gathering?.cancel()
     this.#room?.()
     await this.#listener?.close()
     await this.#running
@@ -115,6 +119,7 @@ export class RecordedPartition {
 
   #take(records: readonly LogRecord[]): void {
     const { metrics } = this.#parts.telemetry
+    let awaited = this.#barriers.size > 0
     for (const record of records) {
       if (record.offset < this.#read!) {
         this.#wentBack(record.offset)
@@ -129,10 +134,18 @@ export class RecordedPartition {
       }
       if (reported.kind === 'result') {
         if (record.offset >= this.startedAt) this.#recorder.onHeard(this.#partition, reported.result)
+        awaited ||= this.#recorder.isAwaited(reported.result.taskId)
         this.#pending.push({ kind: 'result', offset: record.offset, result: reported.result })
       } else this.#pending.push({ kind: 'note', offset: record.offset, note: reported.note })
       this.#pendingBytes += record.value?.length ?? 0
     }
+    if (awaited || this.#pending.length >= GATHERED_MAX) this.#applyNow()
+    else this.#gathering ??= this.#parts.clock.timer(GATHER_MS, () => this.#applyNow())
+  }
+
+  #applyNow(): void {
+    this.#gathering?.cancel()
+    this.#gathering = null
     void this.#apply()
   }
 
@@ -208,6 +221,10 @@ export class RecordedPartition {
   }
 }
 
+/** How long results may be gathered before they are stored. ms */
+const GATHER_MS = 20
+/** As many are stored at once. */
+const GATHERED_MAX = 2_000
 /** Most results of one partition that wait for the store. */
 const PENDING_MAX = 10_000
 /** Bytes of payloads among them. */

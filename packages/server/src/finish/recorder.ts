@@ -24,6 +24,8 @@ export interface Recorder extends Running {
   onHeard: (partition: number, result: Result) => void
   /** Called once the store has durably applied what is known of the task. */
   onStored: (taskId: string) => void
+  /** Set by the same: whether somebody waits for `onStored` of this task; its result is then not gathered with others. */
+  isAwaited: (taskId: string) => boolean
   /** End of a partition when `start` resolved: what was published before is not told to `onHeard`. */
   startedAt(partition: number): number
   /** Resolves when the store has applied everything below `offset`; false when that took longer than `withinMs`. */
@@ -50,6 +52,7 @@ class LogRecorder implements Recorder {
   readonly stopped: Promise<StopReport>
   onHeard: Recorder['onHeard'] = () => {}
   onStored: Recorder['onStored'] = () => {}
+  isAwaited: Recorder['isAwaited'] = () => false
   readonly #parts: RecorderParts
   readonly #partitions: RecordedPartition[] = []
   #stopping: Promise<StopReport> | null = null

@@ -47,6 +47,7 @@ export function createReplies(parts: RepliesParts): RunningReplies {
     if (partition === lane) own.wake(result.taskId, result)
   }
   recorder.onStored = (taskId) => others.wake(taskId, true)
+  recorder.isAwaited = (taskId) => others.has(taskId)
 
   return {
     lane,

@@ -28,6 +28,10 @@ export class Waiters<Found> {
     return waiter
   }
 
+  has(taskId: string): boolean {
+    return this.#byTask.has(taskId)
+  }
+
   wake(taskId: string, found: Found): void {
     const waiters = this.#byTask.get(taskId)
     if (waiters === undefined) return
