@@ -52,7 +52,13 @@ export function createHttpDoor(parts: HttpDoorParts): HttpDoor {
   const waits = new OpenWaits()
   const refused = (code: string) => telemetry.metrics.refused.inc({ code })
   const app = fastify({
-    serverFactory: (listener) => createHttpServer(listener, { stopping: () => admission.stopping, refused }),
+    serverFactory: (listener) =>
+      createHttpServer(
+        (request, response) => {
+          if (!takeShortRoad(request, response)) listener(request, response)
+        },
+        { stopping: () => admission.stopping, refused },
+      ),
     clientErrorHandler: clientErrorAnswer(refused),
     routerOptions: { maxParamLength: PARAMETER_CHARACTERS_MAX },
     frameworkErrors: (_error, request, reply) => answer(request, reply, routeNotFound),
@@ -88,10 +94,7 @@ export function createHttpDoor(parts: HttpDoorParts): HttpDoor {
       for (const one of method === 'GET' ? ['GET', 'HEAD'] : [method]) known.add(one)
       methods.set(url, known)
     }
-    add('POST', '/v1/queues/:queue/tasks', (call) => {
-      const owner = authenticate(call.fields.authorization)
-      return handIn(queues.find(call.parameters.queue!), owner, NO_PARAMETERS, call)
-    })
+    add('POST', '/v1/queues/:queue/tasks', handInToQueue)
     for (const queue of queues.all) {
       const { route } = queue.options
       if (route === null) continue
@@ -107,12 +110,28 @@ export function createHttpDoor(parts: HttpDoorParts): HttpDoor {
     for (const [url, known] of methods) refuseOtherMethods(app, url, known)
   }
 
-  /** Every route goes through here: nothing that is thrown stays unanswered. */
+  /** The route that nearly all requests take goes past the router: its objects cost a tenth of the request. */
+  function takeShortRoad(request: IncomingMessage, response: ServerResponse): boolean {
+    const queue = request.method === 'POST' ? TASKS_PATH.exec(request.url!)?.[1] : undefined
+    if (queue === undefined) return false
+    serve({ request, response, fields: (request as ReadRequest)[FIELDS]!, parameters: { queue } }, handInToQueue)
+    return true
+  }
+
+  function handInToQueue(call: Call): Promise<void> {
+    const owner = authenticate(call.fields.authorization)
+    return handIn(queues.find(call.parameters.queue!), owner, NO_PARAMETERS, call)
+  }
+
   function answer(request: FastifyRequest, reply: FastifyReply, handle: Handle): void {
     reply.hijack()
     const { raw } = request
     const fields = (raw as ReadRequest)[FIELDS]!
-    const call: Call = { request: raw, response: reply.raw, fields, parameters: request.params as Call['parameters'] }
+    serve({ request: raw, response: reply.raw, fields, parameters: request.params as Call['parameters'] }, handle)
+  }
+
+  /** Every route goes through here: nothing that is thrown stays unanswered. */
+  function serve(call: Call, handle: Handle): void {
     try {
       const pending = handle(call)
       if (pending !== undefined) pending.catch((thrown: unknown) => refuse(call, thrown))
@@ -261,6 +280,8 @@ interface Call {
 
 type Handle = (call: Call) => Promise<void> | void
 
+/** Names that need no decoding; whatever else is asked for is the router's. */
+const TASKS_PATH = /^\/v1\/queues\/([\w.-]{1,100})\/tasks$/
 /** A key of 256 bytes with every byte escaped fits. */
 const PARAMETER_CHARACTERS_MAX = 1_024
 /** How much of a refused body is let pass before the connection is cut. bytes */
