@@ -34,20 +34,22 @@ export class SweepRows {
     removed += this.#remove(ENDED, endedBeforeMs)
     removed += this.#remove(OPEN, notedBeforeMs)
     // Results go before their time rather than the disk fills up; of an unfinished task there is only a line to save.
-    if (removed === 0 && this.#bytesUsed() > bytesMax) removed += this.#remove(ENDED, Number.MAX_SAFE_INTEGER)
+    const excessBytes = this.#bytesUsed() - bytesMax
+    if (removed === 0 && excessBytes > 0) removed += this.#remove(ENDED, Number.MAX_SAFE_INTEGER, excessBytes)
     this.#database.exec('COMMIT')
     if (removed > 0) return { more: true }
     return { more: this.#giveBack() }
   }
 
-  #remove(ended: number, beforeMs: number): number {
+  #remove(ended: number, beforeMs: number, bytesWanted = SLICE_BYTES_MAX): number {
+    const bytesMax = Math.min(bytesWanted, SLICE_BYTES_MAX)
     let removed = 0
     let bytes = 0
     for (const row of this.#oldest.all(ended, beforeMs)) {
       this.#removeTask.run(row.rowid!)
       removed += 1
-      bytes += row.bytes as number
-      if (bytes >= SLICE_BYTES_MAX) break
+      bytes += ROW_BYTES + (row.bytes as number)
+      if (bytes >= bytesMax) break
     }
     return removed
   }
@@ -76,6 +78,8 @@ const OPEN = 0
 /** More than one transaction writes, so that the sweep keeps up with a store that is written to without a pause. */
 const SLICE_ROWS_MAX = 4_000
 const SLICE_BYTES_MAX = 4 * 1024 * 1024
+/** About what a row and its places in the indexes take beside the payload. */
+const ROW_BYTES = 256
 const SLICE_PAGES_MAX = 512
 const FREE_PAGES_MIN = 4_096
 const FREE_PAGES_SHARE = 0.25
