@@ -34,7 +34,7 @@ import type { Telemetry } from '../telemetry.ts'
 import type { AcceptingQueues } from './accepting-queue.ts'
 import { type Admission, TASK_OVERHEAD_BYTES } from './admission.ts'
 import { readIdempotencyKey } from './idempotency.ts'
-import { type Caller, OpenWaits } from './open-waits.ts'
+import { bySignal, type Caller, OpenWaits } from './open-waits.ts'
 import type { KeyHints } from './ordering-key.ts'
 import type { Authenticate } from './principal.ts'
 import type { ReadTask } from './read-task.ts'
@@ -142,14 +142,17 @@ export function createGrpcDoor(parts: GrpcDoorParts): GrpcDoor {
     })
 
     function waitFor() {
-      return waits.during(callerOf(call), async (signal) => {
-        try {
-          return await readTask(text, owner, waitMs, signal)
-        } catch (thrown) {
-          if (!signal.aborted) throw thrown
-          return null
-        }
-      })
+      return waits.during(
+        callerOf(call),
+        bySignal(async (signal) => {
+          try {
+            return await readTask(text, owner, waitMs, signal)
+          } catch (thrown) {
+            if (!signal.aborted) throw thrown
+            return null
+          }
+        }),
+      )
     }
   }
 

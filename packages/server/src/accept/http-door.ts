@@ -13,7 +13,7 @@ import { type Health, sendLiveness, sendMetrics, sendReadiness } from './health-
 import { sendAccepted, sendEnded, sendTask } from './http-answers.ts'
 import { clientErrorAnswer, createHttpServer, FIELDS, methodNotAllowed, type ReadRequest } from './http-server.ts'
 import { readIdempotencyKey } from './idempotency.ts'
-import { type Caller, OpenWaits } from './open-waits.ts'
+import { bySignal, type Caller, OpenWaits } from './open-waits.ts'
 import { keyFromHeader } from './ordering-key.ts'
 import { appliedWait, type Preferences, readPreferences } from './preferences.ts'
 import type { Authenticate } from './principal.ts'
@@ -229,14 +229,17 @@ export function createHttpDoor(parts: HttpDoorParts): HttpDoor {
     const waitMs = preferences.waitMs ?? 0
     if (waitMs === 0)
       return { read: await readTask(id, owner, 0), applied: withApplied(NO_HEADERS, preferences, preferences.waitMs) }
-    const read = await waits.during(callerOf(response), async (signal) => {
-      try {
-        return await readTask(id, owner, waitMs, signal)
-      } catch (thrown) {
-        if (!signal.aborted) throw thrown
-        return null
-      }
-    })
+    const read = await waits.during(
+      callerOf(response),
+      bySignal(async (signal) => {
+        try {
+          return await readTask(id, owner, waitMs, signal)
+        } catch (thrown) {
+          if (!signal.aborted) throw thrown
+          return null
+        }
+      }),
+    )
     sayGoodbye(response)
     return { read: read ?? (await readTask(id, owner, 0)), applied: withApplied(NO_HEADERS, preferences, waitMs) }
   }

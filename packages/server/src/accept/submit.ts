@@ -8,6 +8,7 @@ import type { Telemetry } from '../telemetry.ts'
 import type { AcceptingQueue } from './accepting-queue.ts'
 import { TASK_OVERHEAD_BYTES } from './admission.ts'
 import { fingerprint } from './idempotency.ts'
+import { bySignal, type Pending } from './open-waits.ts'
 import type { TaskIdParts, TaskIds } from './task-id.ts'
 import { viewOf } from './task-view.ts'
 
@@ -33,10 +34,10 @@ export interface Kept {
   /** An earlier request with the same idempotency key had made this task. */
   readonly replayed: boolean
   /**
-   * Resolves with how the task ended, or with null when the wait was over or the signal aborted first; the task goes on.
+   * Resolves with how the task ended, or with null when the wait was over or cancelled first; the task goes on.
    * To be called once, at once. Null when there is nothing to wait for: not asked to, or too many wait already.
    */
-  readonly wait: ((signal: AbortSignal) => Promise<TaskView | null>) | null
+  readonly wait: Pending<TaskView | null> | null
 }
 
 export type Submit = (submission: Submission) => Promise<Kept>
@@ -166,11 +167,11 @@ export function createSubmit(parts: SubmitParts): Submit {
   }
 
   /** For a task that another request handed in. That it is kept is true, whatever comes of the wait. */
-  function waitForOther(id: TaskIdParts, waitMs: number): NonNullable<Kept['wait']> {
-    return async (signal) => {
+  function waitForOther(id: TaskIdParts, waitMs: number): Pending<TaskView | null> {
+    return bySignal(async (signal) => {
       const view = await replies.read(id, waitMs, signal).catch(() => null)
       return view === null || view.finishedAtMs === null ? null : view
-    }
+    })
   }
 
   /** Best effort: a claim that is not confirmed resumes with the same id, which does no harm. */
@@ -195,10 +196,13 @@ export function createSubmit(parts: SubmitParts): Submit {
 }
 
 /** Apart from the rest, so that a waiting caller holds no body in memory. */
-function waitFor(expectation: Expectation, waitMs: number): NonNullable<Kept['wait']> {
-  return async (signal) => {
-    const result = await expectation.result(waitMs, signal)
-    return result === null ? null : viewOf(result)
+function waitFor(expectation: Expectation, waitMs: number): Pending<TaskView | null> {
+  return {
+    result: async () => {
+      const result = await expectation.result(waitMs)
+      return result === null ? null : viewOf(result)
+    },
+    cancel: () => expectation.cancel(),
   }
 }
 

@@ -222,13 +222,13 @@ export class RecordedPartition {
 }
 
 /** How long results may be gathered before they are stored. ms */
-const GATHER_MS = 20
+const GATHER_MS = 50
 /** As many are stored at once. */
 const GATHERED_MAX = 2_000
 /** Most results of one partition that wait for the store. */
-const PENDING_MAX = 10_000
+const PENDING_MAX = 2_000
 /** Bytes of payloads among them. */
-const PENDING_BYTES_MAX = 16 * 1024 * 1024
+const PENDING_BYTES_MAX = 4 * 1024 * 1024
 const RETRY_MS = 100
 const RETRY_MAX_MS = 5_000
 const UNDECODABLE_LOGGED_EVERY = 1_000

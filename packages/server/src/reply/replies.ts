@@ -29,7 +29,7 @@ export interface Replies {
 export interface Expectation {
   /** Null when `waitMs` passed first, or the signal aborted. Call it once. */
   result(waitMs: number, signal?: AbortSignal): Promise<Result | null>
-  /** Frees the slot when the task was not kept after all. */
+  /** Ends the wait with null; frees the slot of a task that was not kept after all. */
   cancel(): void
 }
 
