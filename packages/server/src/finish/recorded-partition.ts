@@ -87,10 +87,10 @@ export class RecordedPartition {
 
   async stop(): Promise<void> {
     this.#stopping.abort()
-    this.#gathering?.cancel()
     this.#room?.()
     await this.#listener?.close()
     await this.#running
+    this.#gathering?.cancel()
     for (const barrier of this.#barriers) barrier.done(false)
   }
 
@@ -139,7 +139,8 @@ export class RecordedPartition {
       } else this.#pending.push({ kind: 'note', offset: record.offset, note: reported.note })
       this.#pendingBytes += record.value?.length ?? 0
     }
-    if (awaited || this.#pending.length >= GATHERED_MAX) this.#applyNow()
+    const full = this.#pending.length >= GATHERED_MAX || this.#pendingBytes >= PENDING_BYTES_MAX
+    if (awaited || full) this.#applyNow()
     else this.#gathering ??= this.#parts.clock.timer(GATHER_MS, () => this.#applyNow())
   }
 
