@@ -1,11 +1,13 @@
+import type { Connection } from '@platformatic/kafka'
 import type { LogRecord } from '../broker.ts'
 import type { Timer } from '../clock.ts'
 import { Backoff } from './backoff.ts'
 import type { Cluster } from './cluster.ts'
-import { CODE, messageOf } from './kafka-error.ts'
+import { FetchSession, FULL } from './fetch-session.ts'
+import { CODE, KafkaCodeError, messageOf } from './kafka-error.ts'
 import type { Link } from './link.ts'
 import { readRecords } from './record-reader.ts'
-import { type FetchedPartition, fetch } from './wire.ts'
+import { type Fetched, type FetchedPartition, fetch } from './wire.ts'
 
 /** Longest wait of a fetch that finds nothing. */
 const WAIT_MS = 500
@@ -15,6 +17,12 @@ const CONNECTIONS = 3
 const BYTES_MAX = 8 * 1024 * 1024
 export const PARTITION_BYTES_MAX = 1024 * 1024
 const TIMEOUT_MS = 10_000
+/** The session is not Kafka's any more, or not as we have it: restarted, pushed out by others, out of step. */
+const SESSION_CODES: ReadonlySet<number> = new Set([
+  CODE.FETCH_SESSION_ID_NOT_FOUND,
+  CODE.INVALID_FETCH_SESSION_EPOCH,
+  CODE.FETCH_SESSION_TOPIC_ID_ERROR,
+])
 
 /** The place of somebody who reads one partition. */
 export interface PartitionReader {
@@ -31,6 +39,8 @@ export interface PartitionReader {
 }
 
 interface State {
+  /** Of the partition, see keyOf. */
+  readonly key: string
   readonly reader: PartitionReader
   readonly backoff: Backoff
   underWay: boolean
@@ -58,7 +68,7 @@ export class FetchLoops {
 
   add(reader: PartitionReader): void {
     const backoff = new Backoff(this.#cluster.settings.random)
-    this.#states.set(reader, { reader, backoff, underWay: false, retryAtMs: 0 })
+    this.#states.set(reader, { key: keyOf(reader), reader, backoff, underWay: false, retryAtMs: 0 })
     this.#kickSoon()
   }
 
@@ -126,18 +136,12 @@ export class FetchLoops {
     })
   }
 
+  /** Who has no news is not in the answer, and is free again like the others. */
   async #fetchOn(slot: Slot, states: readonly State[]): Promise<void> {
     try {
-      const { library } = this.#cluster
-      const connection = slot.link.standing ?? (await slot.link.ready())
-      const limits = { waitMs: slot.waitMs, bytesMax: BYTES_MAX, partitionBytesMax: PARTITION_BYTES_MAX }
-      const places = states.map(({ reader: { topic, partition, offset } }) => ({ topic, partition, offset }))
-      const fetched = await new Promise<FetchedPartition[]>((resolve, reject) => {
-        fetch(library, connection, places, limits, (error, answer) => (error ? reject(error) : resolve(answer!)))
-      })
-      const asked = new Map(states.map((state) => [`${state.reader.partition} ${state.reader.topic}`, state]))
-      for (const one of fetched) {
-        const state = asked.get(`${one.partition} ${one.topic}`)
+      const asked = new Map(states.map((state) => [state.key, state]))
+      for (const one of await this.#ask(slot, asked)) {
+        const state = asked.get(keyOf(one))
         if (state !== undefined && this.#states.get(state.reader) === state) this.#took(state, one)
       }
     } catch (error) {
@@ -146,6 +150,26 @@ export class FetchLoops {
       this.#cluster.settings.onWarning('A fetch from Kafka failed; it is tried again.', { cause: messageOf(error) })
       this.#cluster.refreshSoon()
     }
+  }
+
+  /** Empty when Kafka refused the session, too: the next fetch, at once, is a full one. */
+  async #ask(slot: Slot, asked: ReadonlyMap<string, State>): Promise<readonly FetchedPartition[]> {
+    const { link, session } = slot
+    const connection = link.standing ?? (await link.ready())
+    if (slot.connection !== connection) session.lost()
+    slot.connection = connection
+    const plan = session.plan(asked)
+    const limits = { waitMs: slot.waitMs, bytesMax: BYTES_MAX, partitionBytesMax: PARTITION_BYTES_MAX }
+    const { code, sessionId, partitions } = await new Promise<Fetched>((resolve, reject) => {
+      fetch(this.#cluster.library, connection, plan, limits, (error, answer) =>
+        error ? reject(error) : resolve(answer!),
+      )
+    })
+    if (code === CODE.NONE) session.answered(plan, sessionId)
+    else if (plan.epoch === FULL || !SESSION_CODES.has(code)) {
+      throw new KafkaCodeError(code, `Kafka refused a fetch with code ${code}.`)
+    }
+    return partitions
   }
 
   #took(state: State, fetched: FetchedPartition): void {
@@ -195,8 +219,15 @@ export class FetchLoops {
   }
 }
 
+function keyOf({ topic, partition }: { readonly topic: string; readonly partition: number }): string {
+  return `${partition} ${topic}`
+}
+
 interface Slot {
   readonly link: Link
+  readonly session: FetchSession
+  /** Over which the session's last fetch went. */
+  connection: Connection | null
   readonly waitMs: number
   busy: boolean
 }
@@ -209,6 +240,8 @@ class NodeLoop {
   constructor(link: (nth: number) => Link) {
     this.#slots = Array.from({ length: CONNECTIONS }, (_, nth) => ({
       link: link(nth),
+      session: new FetchSession(),
+      connection: null,
       waitMs: nth === CONNECTIONS - 1 ? WAIT_LATE_MS : WAIT_MS,
       busy: false,
     }))

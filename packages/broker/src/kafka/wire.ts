@@ -1,4 +1,5 @@
 import type { Connection } from '@platformatic/kafka'
+import type { FetchPlan } from './fetch-session.ts'
 import type { Library } from './library.ts'
 import type { AbortedTransaction } from './record-reader.ts'
 
@@ -48,12 +49,6 @@ export function produce(
   connection.send(PRODUCE.key, PRODUCE.version, request, readProduced, true, true, answer)
 }
 
-export interface PartitionToFetch {
-  readonly topic: string
-  readonly partition: number
-  readonly offset: number
-}
-
 export interface FetchedPartition {
   readonly topic: string
   readonly partition: number
@@ -62,19 +57,26 @@ export interface FetchedPartition {
   readonly bytes: Buffer
 }
 
+export interface Fetched {
+  /** Of the fetch as a whole: a refused session, for one. */
+  readonly code: number
+  readonly sessionId: number
+  readonly partitions: readonly FetchedPartition[]
+}
+
 export interface FetchLimits {
   readonly waitMs: number
   readonly bytesMax: number
   readonly partitionBytesMax: number
 }
 
-/** Version 12 (Kafka 2.7 and newer), without a fetch session. */
+/** Version 12 (Kafka 2.7 and newer). */
 export function fetch(
   library: Library,
   connection: Connection,
-  partitions: readonly PartitionToFetch[],
+  plan: FetchPlan,
   limits: FetchLimits,
-  answer: (error: Error | null, fetched?: FetchedPartition[]) => void,
+  answer: (error: Error | null, fetched?: Fetched) => void,
 ): void {
   const request = () => {
     const writer = library.Writer.create()
@@ -83,9 +85,9 @@ export function fetch(
       .appendInt32(1)
       .appendInt32(limits.bytesMax)
       .appendInt8(READ_COMMITTED)
-      .appendInt32(0)
-      .appendInt32(-1)
-    appendByTopic(writer, partitions, ({ partition, offset }) => {
+      .appendInt32(plan.sessionId)
+      .appendInt32(plan.epoch)
+    appendByTopic(writer, plan.places, ({ partition, offset }) => {
       writer
         .appendInt32(partition)
         .appendInt32(-1)
@@ -95,7 +97,10 @@ export function fetch(
         .appendInt32(limits.partitionBytesMax)
         .appendTaggedFields()
     })
-    return writer.appendUnsignedVarInt(1).appendString('').appendTaggedFields()
+    appendByTopic(writer, plan.forgotten, ({ partition }) => {
+      writer.appendInt32(partition)
+    })
+    return writer.appendString('').appendTaggedFields()
   }
   connection.send(FETCH.key, FETCH.version, request, readFetched, true, true, answer)
 }
@@ -137,14 +142,13 @@ function readProduced(_correlation: number, _key: number, _version: number, read
   return produced
 }
 
-function readFetched(_correlation: number, _key: number, _version: number, reader: Reader): FetchedPartition[] {
+function readFetched(_correlation: number, _key: number, _version: number, reader: Reader): Fetched {
   reader.skip(4)
   const code = reader.readInt16()
-  if (code !== 0) throw new Error(`Kafka refused a fetch with code ${code}.`)
-  reader.skip(4)
+  const sessionId = reader.readInt32()
   // The answer may lie in many pieces of the socket; put together once, views of it cost nothing.
   const whole = reader.buffer.buffer
-  const fetched: FetchedPartition[] = []
+  const partitions: FetchedPartition[] = []
   reader.readArray((topics) => {
     const topic = topics.readString()
     topics.readArray((one) => {
@@ -159,8 +163,8 @@ function readFetched(_correlation: number, _key: number, _version: number, reade
       const length = Math.max(0, one.readUnsignedVarInt() - 1)
       const bytes = whole.subarray(one.position, one.position + length)
       one.skip(length)
-      fetched.push({ topic, partition, code: partitionCode, aborted, bytes })
+      partitions.push({ topic, partition, code: partitionCode, aborted, bytes })
     })
   })
-  return fetched
+  return { code, sessionId, partitions }
 }
