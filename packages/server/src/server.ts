@@ -96,6 +96,7 @@ class ComposedServer implements Server {
     const graceMs = options.graceMs ?? STOP_GRACE_MS_DEFAULT
     this.#startOver.abort(new ForebayError('CLOSED', 'This server was stopped.'))
     for (const dispatcher of this.#dispatchers) void dispatcher.stop({ graceMs })
+    if (this.#stopping !== null) void this.#doors?.http.stop(graceMs)
     if (graceMs <= 0) this.#graceOver.abort()
     else {
       const timer = this.#parts.clock.timer(graceMs, () => this.#graceOver.abort())

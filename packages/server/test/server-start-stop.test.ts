@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -33,6 +35,23 @@ test('a server that is stopped at any moment, once or twice, lets go of everythi
   const answer = await fetch(`http://127.0.0.1:${http.port}/readyz`)
   assert.equal(answer.status, 200, 'the folder was free for the next one')
   await server.stop()
+  rmSync(dir, { recursive: true })
+})
+
+test('a second stop without grace ends at once, though a caller holds its connection', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'forebay-lifecycle-'))
+  const server = serverIn(dir)
+  const { http } = await server.start()
+  const caller = connect(http.port, '127.0.0.1')
+  caller.on('error', () => {})
+  await once(caller, 'connect')
+  caller.write('POST /v1/queues/echo/tasks HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf')
+  await systemClock.sleep(100)
+  const patient = server.stop({ graceMs: 60_000 })
+  const beganMs = systemClock.monotonicMs()
+  await server.stop({ graceMs: 0 })
+  assert.deepEqual((await patient).left, ['1 HTTP connections were cut'])
+  assert.ok(systemClock.monotonicMs() - beganMs < 20_000)
   rmSync(dir, { recursive: true })
 })
 
