@@ -1,4 +1,4 @@
-import { backoffMs } from '../backoff.ts'
+import { backoffMs } from '@forebay/broker'
 import { RequestError, ResultTimeoutError } from './errors.ts'
 import type { Answer, Exchange } from './exchange.ts'
 import type { ResolvedClientOptions } from './options.ts'

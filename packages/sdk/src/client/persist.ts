@@ -1,4 +1,4 @@
-import { backoffMs } from '../backoff.ts'
+import { backoffMs } from '@forebay/broker'
 import { RequestError } from './errors.ts'
 import type { ResolvedClientOptions } from './options.ts'
 

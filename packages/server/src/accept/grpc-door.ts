@@ -25,7 +25,7 @@ import {
   status,
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js'
-import { isMediaType } from '../execute/media-type.ts'
+import { isMediaType } from '../media-type.ts'
 import type { HttpOptions } from '../options.ts'
 import { OCTET_STREAM } from '../records.ts'
 import type { TaskView } from '../reply/replies.ts'

@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http'
-import { isMediaType } from '../execute/media-type.ts'
 import { isoTime } from '../iso-time.ts'
+import { isMediaType } from '../media-type.ts'
 import { OCTET_STREAM } from '../records.ts'
 import type { TaskView } from '../reply/replies.ts'
 import { sendTaskProblem, taskProblem } from './problem.ts'

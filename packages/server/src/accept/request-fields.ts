@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import { ForebayError } from '@forebay/protocol'
-import { isMediaType } from '../execute/media-type.ts'
+import { isMediaType } from '../media-type.ts'
 import { nearestName } from '../nearest-name.ts'
 
 /** The header fields that the HTTP door goes by, each sent at most once. */

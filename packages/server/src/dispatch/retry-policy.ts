@@ -1,4 +1,4 @@
-import type { Random } from '@forebay/broker'
+import { backoffMs, type Random } from '@forebay/broker'
 import type { RetryOptions } from '../options.ts'
 
 export interface RetryQuestion {
@@ -20,8 +20,8 @@ export interface RetryQuestion {
  */
 export function nextAttemptInMs(policy: RetryOptions, question: RetryQuestion, random: Random): number | null {
   if (question.attempts >= policy.attemptsMax) return null
-  const step = Math.min(policy.backoffMaxMs, policy.backoffMs * 2 ** (question.attempts - 1))
-  const delayMs = Math.round((question.retryAfterMs ?? 0) + random.unit() * step)
+  const backoff = { firstMs: policy.backoffMs, maxMs: policy.backoffMaxMs }
+  const delayMs = Math.round((question.retryAfterMs ?? 0) + backoffMs(backoff, question.attempts - 1, random))
   if (question.elapsedMs + delayMs > policy.withinMs) return null
   if (delayMs >= question.budgetLeftMs) return null
   return delayMs

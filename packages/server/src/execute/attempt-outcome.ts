@@ -1,8 +1,8 @@
 import { type Failure, FailureKind, type Success, type Outcome as WireOutcome } from '@forebay/protocol'
+import { isMediaType, MEDIA_TYPE_DEFAULT } from '../media-type.ts'
 import type { Outcome } from '../task.ts'
 import { cutText, MESSAGE_BYTES_MAX } from './cut-text.ts'
 import { RETRY_AFTER_MAX_MS } from './limits.ts'
-import { isMediaType, MEDIA_TYPE_DEFAULT } from './media-type.ts'
 
 /** What a worker said of an attempt, in this server's words. Nothing a worker sends can make it throw. */
 export function outcomeOf(wire: WireOutcome, worker: string, resultBytesMax: number): Outcome {

@@ -1,7 +1,7 @@
+import { essenceOf, isJson } from '../media-type.ts'
 import type { Outcome } from '../task.ts'
 import { cutText, MESSAGE_BYTES_MAX } from './cut-text.ts'
 import { RETRY_AFTER_MAX_MS } from './limits.ts'
-import { essenceOf, isJson } from './media-type.ts'
 
 /**
  * What the answer of an HTTP target means for the task, when it is not 2xx.

@@ -1,4 +1,12 @@
-import { type Broker, type Clock, PublishError, type Random, type RecordToPublish } from '@forebay/broker'
+import {
+  type Backoff,
+  type Broker,
+  backoffMs,
+  type Clock,
+  PublishError,
+  type Random,
+  type RecordToPublish,
+} from '@forebay/broker'
 import type { Logger } from 'pino'
 import { type DeadLetter, deadRecord, noteRecord, resultRecord } from '../records.ts'
 import type { Note, Result } from '../task.ts'
@@ -61,9 +69,8 @@ export function createFinisher({ broker, clock, random, log }: FinisherDependenc
     log.warn({ err: firstError, task: taskId }, 'a result is not in the log yet; trying on')
     const ended = AbortSignal.any([lost, closed.signal])
     for (let tries = 1; ; tries++) {
-      const stepMs = Math.min(RETRY_MAX_MS, RETRY_MS * 2 ** Math.min(tries, 16))
       try {
-        await clock.sleep(random.unit() * stepMs, ended)
+        await clock.sleep(backoffMs(RETRY, tries, random), ended)
         await broker.publish(missing)
         log.info({ task: taskId, tries }, 'the result is in the log now')
         return true
@@ -75,8 +82,7 @@ export function createFinisher({ broker, clock, random, log }: FinisherDependenc
   }
 }
 
-const RETRY_MS = 50
-const RETRY_MAX_MS = 5_000
+const RETRY: Backoff = { firstMs: 50, maxMs: 5_000 }
 /** Left free in a record for key, headers and the log's own framing. */
 export const RECORD_HEADROOM_BYTES = 16 * 1024
 

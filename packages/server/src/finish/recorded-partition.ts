@@ -1,4 +1,4 @@
-import type { Listener, LogRecord, Timer } from '@forebay/broker'
+import { type Backoff, backoffMs, type Listener, type LogRecord, type Timer } from '@forebay/broker'
 import { decodeReported } from '../records.ts'
 import type { RecordedEntry } from '../store/store.ts'
 import { RESULTS_TOPIC } from '../topics.ts'
@@ -217,8 +217,7 @@ export class RecordedPartition {
 
   #pause(failures: number): Promise<void> {
     const { clock, random } = this.#parts
-    const stepMs = Math.min(RETRY_MAX_MS, RETRY_MS * 2 ** Math.min(failures, 16))
-    return clock.sleep(random.unit() * stepMs, this.#stopping.signal).catch(() => {})
+    return clock.sleep(backoffMs(RETRY, failures, random), this.#stopping.signal).catch(() => {})
   }
 }
 
@@ -230,8 +229,7 @@ const GATHERED_MAX = 2_000
 const PENDING_MAX = 2_000
 /** Bytes of payloads among them. */
 const PENDING_BYTES_MAX = 4 * 1024 * 1024
-const RETRY_MS = 100
-const RETRY_MAX_MS = 5_000
+const RETRY: Backoff = { firstMs: 100, maxMs: 5_000 }
 const UNDECODABLE_LOGGED_EVERY = 1_000
 
 interface Barrier {

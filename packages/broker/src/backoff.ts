@@ -1,4 +1,4 @@
-import type { Random } from '@forebay/broker'
+import type { Random } from './random.ts'
 
 export interface Backoff {
   readonly firstMs: number
