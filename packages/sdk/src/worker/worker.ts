@@ -1,5 +1,4 @@
-import type { Timer } from '@forebay/broker'
-import { backoffMs } from '@forebay/broker'
+import { backoffMs, type Timer } from '@forebay/broker'
 import { type ResolvedWorkerOptions, resolveWorkerOptions, type WorkerOptions } from './options.ts'
 import { Session } from './session.ts'
 import { Slots } from './slots.ts'
