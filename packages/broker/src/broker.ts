@@ -104,6 +104,19 @@ export interface ConsumeRequest {
   readonly windowRecords?: number
   /** The same in bytes of keys and values. Default 32 MiB; one larger record still comes, alone. */
   readonly windowBytes?: number
+  /**
+   * Called once for each assignment of a partition, before its first batch, also where there is nothing to deliver;
+   * the first may come before `consume` resolves. Must not throw.
+   */
+  readonly onAssigned?: (assigned: AssignedPartition) => void
+}
+
+/** A partition in the hands of this member, until `lost` aborts. */
+export interface AssignedPartition {
+  readonly topic: string
+  readonly partition: number
+  /** The same object as that of the assignment's deliveries. Aborts at the latest when the subscription has closed. */
+  readonly lost: AbortSignal
 }
 
 /** Iterate to get batches: each holds deliveries of one partition, in log order. Pull more slowly to hold it back. */

@@ -1,5 +1,6 @@
 export { type Backoff, backoffMs } from './backoff.ts'
 export {
+  type AssignedPartition,
   type Batch,
   type Broker,
   type BrokerCapabilities,

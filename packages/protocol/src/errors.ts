@@ -8,13 +8,20 @@ export const ERRORS = {
   MALFORMED_JSON: { http: 400, grpc: 'INVALID_ARGUMENT', retry: false },
   BAD_HEADER: { http: 400, grpc: 'INVALID_ARGUMENT', retry: false },
   KEY_MISSING: { http: 400, grpc: 'INVALID_ARGUMENT', retry: false },
+  IDEMPOTENCY_KEY_MISSING: { http: 400, grpc: 'INVALID_ARGUMENT', retry: false },
+  DELAY_UNAVAILABLE: { http: 501, grpc: 'UNIMPLEMENTED', retry: false },
   UNAUTHENTICATED: { http: 401, grpc: 'UNAUTHENTICATED', retry: false },
+  FORBIDDEN: { http: 403, grpc: 'PERMISSION_DENIED', retry: false },
   QUEUE_NOT_FOUND: { http: 404, grpc: 'NOT_FOUND', retry: false },
   ROUTE_NOT_FOUND: { http: 404, grpc: 'UNIMPLEMENTED', retry: false },
   TASK_NOT_FOUND: { http: 404, grpc: 'NOT_FOUND', retry: false },
+  PARKED_NOT_FOUND: { http: 404, grpc: 'NOT_FOUND', retry: false },
+  DEAD_LETTER_NOT_FOUND: { http: 404, grpc: 'NOT_FOUND', retry: false },
   METHOD_NOT_ALLOWED: { http: 405, grpc: 'UNIMPLEMENTED', retry: false },
   IDEMPOTENCY_IN_FLIGHT: { http: 409, grpc: 'ABORTED', retry: true },
   RESULT_NOT_READY: { http: 409, grpc: 'FAILED_PRECONDITION', retry: true },
+  TASK_ENDED: { http: 409, grpc: 'FAILED_PRECONDITION', retry: false },
+  PARKED_BUSY: { http: 409, grpc: 'ABORTED', retry: true },
   TASK_GONE: { http: 410, grpc: 'NOT_FOUND', retry: false },
   REQUEST_TIMEOUT: { http: 408, grpc: 'DEADLINE_EXCEEDED', retry: true },
   TASK_TOO_LARGE: { http: 413, grpc: 'RESOURCE_EXHAUSTED', retry: false },
@@ -27,6 +34,8 @@ export const ERRORS = {
   NOT_ACCEPTED: { http: 503, grpc: 'UNAVAILABLE', retry: true },
   OUTCOME_UNKNOWN: { http: 503, grpc: 'UNAVAILABLE', retry: true },
   STORE_BEHIND: { http: 503, grpc: 'UNAVAILABLE', retry: true },
+  STORE_UNAVAILABLE: { http: 503, grpc: 'UNAVAILABLE', retry: true },
+  BLOB_UNAVAILABLE: { http: 503, grpc: 'UNAVAILABLE', retry: true },
   STOPPING: { http: 503, grpc: 'UNAVAILABLE', retry: true },
   BROKER_UNAVAILABLE: { http: 503, grpc: 'UNAVAILABLE', retry: true },
   INTERNAL: { http: 500, grpc: 'INTERNAL', retry: false },
@@ -40,6 +49,10 @@ export const ERRORS = {
   TARGET_UNAVAILABLE: { http: 502, grpc: 'UNAVAILABLE', retry: true },
   TARGET_REFUSED: { http: 422, grpc: 'FAILED_PRECONDITION', retry: false },
   RESULT_TOO_LARGE: { http: 502, grpc: 'RESOURCE_EXHAUSTED', retry: false },
+  WORKER_KILLER: { http: 502, grpc: 'ABORTED', retry: false },
+  TASK_SKIPPED: { http: 422, grpc: 'FAILED_PRECONDITION', retry: false },
+  TASK_CANCELLED: { http: 409, grpc: 'CANCELLED', retry: false },
+  BLOB_MISSING: { http: 502, grpc: 'INTERNAL', retry: false },
   TASK_EXPIRED: { http: 504, grpc: 'DEADLINE_EXCEEDED', retry: false },
   TASK_UNDECODABLE: { http: 422, grpc: 'INVALID_ARGUMENT', retry: false },
 
@@ -62,6 +75,8 @@ export type ErrorCode = keyof typeof ERRORS
 export type GrpcStatus =
   | 'INVALID_ARGUMENT'
   | 'UNAUTHENTICATED'
+  | 'PERMISSION_DENIED'
+  | 'CANCELLED'
   | 'NOT_FOUND'
   | 'UNIMPLEMENTED'
   | 'ABORTED'

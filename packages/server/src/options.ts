@@ -1,3 +1,4 @@
+import type { ErrorCode } from '@forebay/protocol'
 import type { AccessKey } from './accept/principal.ts'
 
 /**
@@ -10,6 +11,7 @@ export interface ServerOptions {
   readonly roles: ReadonlySet<Role>
   readonly broker: BrokerOptions
   readonly store: StoreOptions
+  readonly blobs: BlobOptions
   /** Folder of what is embedded. Default './.forebay'. */
   readonly dataDir: string
   readonly http: HttpOptions
@@ -55,8 +57,32 @@ export interface KafkaSasl {
   readonly password: string
 }
 
-export interface StoreOptions {
-  readonly kind: 'embedded'
+export type StoreOptions =
+  | { readonly kind: 'embedded' }
+  /** postgres://user:password@host:port/database */
+  | { readonly kind: 'postgres'; readonly url: string; readonly connectionsMax: number }
+  /** redis://user:password@host:port/number */
+  | { readonly kind: 'redis'; readonly url: string }
+
+/** Bodies and answers too large for a record go here, and the record names them. */
+export interface BlobOptions {
+  /** Larger ones go out of the record. Default 512 KiB. bytes */
+  readonly aboveBytes: number
+  /** Default: a folder in `data` with the embedded broker; null keeps everything in records. */
+  readonly place:
+    | { readonly kind: 'folder'; readonly dir: string }
+    | {
+        readonly kind: 's3'
+        readonly bucket: string
+        /** Before each key; ends in '/' or is empty. */
+        readonly prefix: string
+        readonly region: string
+        /** Null: AWS's own. */
+        readonly endpoint: string | null
+        /** Null: as AWS's SDK finds them. */
+        readonly credentials: { readonly accessKeyId: string; readonly secretAccessKey: string } | null
+      }
+    | null
 }
 
 export interface HttpOptions {
@@ -96,13 +122,28 @@ export interface QueueOptions {
   readonly key: KeySource | null
   readonly order: 'key' | 'none'
   readonly target: TargetOptions
-  /** Attempts of this queue that run at once in one dispatcher. Default 1,000; workers' credits limit as well. */
+  /**
+   * Attempts of this queue that run at once. Default 1,000; workers' credits limit as well. Each dispatcher takes the
+   * share of the partitions that it owns, and at least one.
+   */
   readonly concurrency: number
+  /** Attempts that begin in a second, shared in the same way; null for no limit. */
+  readonly rate: Rate | null
+  /** The same for the tasks of one key; with `order: key` one of a key runs at a time anyway. */
+  readonly perKey: { readonly concurrency: number | null; readonly rate: Rate | null }
+  /** Among whom capacity is shared evenly; null: first come, first served (within a priority). */
+  readonly fairness: FairnessOptions | null
   /** Longest attempt. Default 30 s. ms */
   readonly timeoutMs: number
   /** From acceptance to the end of a task unless the caller asks for another. Default 24 h. ms */
   readonly deadlineMs: number
   readonly retry: RetryOptions
+  /** Null never opens. */
+  readonly breaker: BreakerOptions | null
+  /** What becomes of a task whose attempts are used up. Default 'dead'; 'park' also halts its key. */
+  readonly onExhausted: 'dead' | 'park'
+  readonly schedule: readonly ScheduleOptions[]
+  readonly idempotency: IdempotencyOptions
   /** JSON Schema (2020-12) that bodies must meet; null accepts any bytes. */
   readonly schema: object | null
   readonly bodyBytesMax: number
@@ -146,4 +187,57 @@ export interface RetryOptions {
   readonly backoffMs: number
   /** Default 30 s. ms */
   readonly backoffMaxMs: number
+  /** 'full': evenly between 0 and the step. 'none': the step itself. Default 'full'. */
+  readonly jitter: 'full' | 'none'
+  /** Codes of failures that are tried again; null: whatever the worker or target calls retryable. */
+  readonly on: ReadonlySet<ErrorCode> | null
+  /**
+   * Most retries for each first attempt, over `BUDGET_WINDOW_MS`, so that a failing dependency is not trampled on.
+   * Default 0.1; null for no such limit. A handful is always free.
+   */
+  readonly budget: number | null
+}
+
+export interface Rate {
+  readonly count: number
+  readonly perMs: number
+}
+
+export interface FairnessOptions {
+  readonly by: { readonly from: 'owner' } | { readonly from: 'key' } | Exclude<KeySource, { readonly from: 'path' }>
+  /** Share of a flow by name; 1 for those that are not named. */
+  readonly weights: ReadonlyMap<string, number>
+}
+
+export interface BreakerOptions {
+  /** Opens when so large a share of attempts failed for the target's fault. Default 0.5. */
+  readonly failureShare: number
+  /** Among at least so many within `windowMs`. Default 20. */
+  readonly attemptsMin: number
+  /** Default 10 s. ms */
+  readonly windowMs: number
+  /** Then so long nothing begins. Default 5 s. ms */
+  readonly openMs: number
+  /** Then so many attempts at once try whether it is better. Default 3. */
+  readonly probes: number
+}
+
+export interface ScheduleOptions {
+  readonly name: string
+  /** Five fields, or six with seconds first. */
+  readonly cron: string
+  /** IANA name. Default 'UTC'. */
+  readonly timeZone: string
+  readonly body: Uint8Array
+  readonly contentType: string
+  readonly key: string | null
+  /** Fires that came while no dispatcher ran. Default 'once'. */
+  readonly missed: 'skip' | 'once' | 'all'
+}
+
+export interface IdempotencyOptions {
+  /** Refuses tasks without an Idempotency-Key. Default false. */
+  readonly required: boolean
+  /** How long a key stands for its task. Default: `retention`. ms */
+  readonly windowMs: number
 }

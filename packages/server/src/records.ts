@@ -1,7 +1,19 @@
 import type { LogRecord, RecordHeader, RecordToPublish } from '@forebay/broker'
 import { isErrorCode } from '@forebay/protocol'
 import { isoTime } from './iso-time.ts'
-import { type EndState, type Fault, isEndState, type Note, type Result, type Task, type TaskHeader } from './task.ts'
+import {
+  type BlobRef,
+  type EndState,
+  type Fault,
+  isEndState,
+  isOpenState,
+  type Note,
+  PRIORITY_DEFAULT,
+  PRIORITY_MAX,
+  type Result,
+  type Task,
+  type TaskHeader,
+} from './task.ts'
 import { deadTopic, RESULTS_TOPIC } from './topics.ts'
 
 /**
@@ -21,8 +33,37 @@ export function taskRecord(task: Task, topic: string, partition: number): Record
     ['fb-lane', constant(String(task.lane))],
     ['fb-budget', constant(String(task.budgetMs))],
   ]
+  if (task.delayMs > 0) headers.push(['fb-delay', latin1(String(task.delayMs))])
+  if (task.priority !== PRIORITY_DEFAULT) headers.push(['fb-priority', constant(String(task.priority))])
+  if (task.generation > 0) headers.push(['fb-generation', constant(String(task.generation))])
+  if (task.attemptsBefore > 0) headers.push(['fb-attempts', constant(String(task.attemptsBefore))])
+  if (task.blob !== null) headers.push(['fb-blob', latin1(formatBlobRef(task.blob))])
   for (const [name, value] of task.headers) headers.push([name, latin1(value)])
   return { topic, partition, key: task.key === null ? null : Buffer.from(task.key), value: task.payload, headers }
+}
+
+/** The same record once more, for its own partition: a parked task that is due, or a dead letter that gets a new life. */
+export function taskRecordAgain(
+  record: LogRecord,
+  change: { readonly attemptsBefore: number; readonly generation: number },
+): RecordToPublish {
+  const headers = record.headers.filter(([name]) => !REPLACED_WHEN_AGAIN.has(name))
+  if (change.generation > 0) headers.push(['fb-generation', constant(String(change.generation))])
+  if (change.attemptsBefore > 0) headers.push(['fb-attempts', constant(String(change.attemptsBefore))])
+  const { topic, partition, key, value } = record
+  return { topic, partition, key, value: value ?? EMPTY, headers }
+}
+
+const REPLACED_WHEN_AGAIN: ReadonlySet<string> = new Set(['fb-delay', 'fb-generation', 'fb-attempts'])
+
+/** 'sha256:<hex>:<bytes>' */
+export function formatBlobRef({ sha256, bytes }: BlobRef): string {
+  return `sha256:${sha256}:${bytes}`
+}
+
+export function parseBlobRef(value: string): BlobRef | null {
+  const match = /^sha256:([0-9a-f]{64}):(\d{1,15})$/.exec(value)
+  return match === null ? null : { sha256: match[1]!, bytes: Number(match[2]) }
 }
 
 export interface TaskDefaults {
@@ -43,6 +84,11 @@ export function decodeTask(record: LogRecord, defaults: TaskDefaults): Task {
   let lane = record.partition % defaults.lanes
   let budgetMs = defaults.budgetMs
   let acceptedAtMs = record.timestampMs
+  let delayMs = 0
+  let priority = PRIORITY_DEFAULT
+  let generation = 0
+  let attemptsBefore = 0
+  let blob: BlobRef | null = null
   const headers: TaskHeader[] = []
   for (const [name, value] of record.headers) {
     switch (name) {
@@ -60,6 +106,21 @@ export function decodeTask(record: LogRecord, defaults: TaskDefaults): Task {
         break
       case 'fb-budget':
         budgetMs = naturalBelow(value, Number.MAX_SAFE_INTEGER) ?? budgetMs
+        break
+      case 'fb-delay':
+        delayMs = naturalBelow(value, Number.MAX_SAFE_INTEGER) ?? 0
+        break
+      case 'fb-priority':
+        priority = naturalBelow(value, PRIORITY_MAX + 1) ?? PRIORITY_DEFAULT
+        break
+      case 'fb-generation':
+        generation = naturalBelow(value, 2 ** 31) ?? 0
+        break
+      case 'fb-attempts':
+        attemptsBefore = naturalBelow(value, 2 ** 31) ?? 0
+        break
+      case 'fb-blob':
+        blob = parseBlobRef(text(value))
         break
       case 'ce_time':
         acceptedAtMs = wallTime(value) ?? acceptedAtMs
@@ -80,6 +141,11 @@ export function decodeTask(record: LogRecord, defaults: TaskDefaults): Task {
     lane,
     acceptedAtMs,
     budgetMs,
+    delayMs,
+    priority,
+    generation,
+    attemptsBefore,
+    blob,
   }
 }
 
@@ -97,7 +163,11 @@ export function resultRecord(result: Result, lane: number): RecordToPublish {
     ['fb-attempts', constant(String(result.attempts))],
     ['fb-time', latin1(String(result.finishedAtMs))],
   ]
-  if (end.state === 'succeeded') headers.push(['content-type', constant(end.contentType)])
+  if (result.generation > 0) headers.push(['fb-generation', constant(String(result.generation))])
+  if (end.state === 'succeeded') {
+    headers.push(['content-type', constant(end.contentType)])
+    if (end.blob !== undefined) headers.push(['fb-blob', latin1(formatBlobRef(end.blob))])
+  }
   const value = end.state === 'succeeded' ? end.payload : Buffer.from(JSON.stringify(end.fault))
   return { topic: RESULTS_TOPIC, partition: lane, key: latin1(result.taskId), value, headers }
 }
@@ -111,6 +181,7 @@ export function noteRecord(note: Note, lane: number): RecordToPublish {
     ['fb-attempts', constant(String(note.attempts))],
     ['fb-time', latin1(String(note.atMs))],
   ]
+  if (note.generation > 0) headers.push(['fb-generation', constant(String(note.generation))])
   const value = note.fault === null ? EMPTY : Buffer.from(JSON.stringify(note.fault))
   return { topic: RESULTS_TOPIC, partition: lane, key: latin1(note.taskId), value, headers }
 }
@@ -129,8 +200,16 @@ export function decodeReported(record: LogRecord): Reported | null {
   let attempts = 0
   let atMs = record.timestampMs
   let contentType = OCTET_STREAM
+  let generation = 0
+  let blob: BlobRef | null = null
   for (const [name, value] of record.headers) {
     switch (name) {
+      case 'fb-generation':
+        generation = naturalBelow(value, 2 ** 31) ?? 0
+        break
+      case 'fb-blob':
+        blob = parseBlobRef(text(value))
+        break
       case 'fb-kind':
         kind = text(value)
         break
@@ -156,15 +235,17 @@ export function decodeReported(record: LogRecord): Reported | null {
   }
   const taskId = text(record.key)
   if (kind === 'result' && isEndState(state)) {
-    const common = { taskId, queue, owner, attempts, finishedAtMs: atMs }
+    const common = { taskId, queue, owner, attempts, generation, finishedAtMs: atMs }
     if (state === 'succeeded') {
-      return { kind: 'result', result: { ...common, end: { state, payload: record.value, contentType } } }
+      const end = { state, payload: record.value, contentType, ...(blob === null ? {} : { blob }) }
+      return { kind: 'result', result: { ...common, end } }
     }
     const fault = decodeFault(record.value) ?? FAULT_UNREADABLE
     return { kind: 'result', result: { ...common, end: { state, fault } } }
   }
-  if (kind === 'note' && (state === 'running' || state === 'retrying')) {
-    return { kind: 'note', note: { taskId, queue, owner, state, attempts, atMs, fault: decodeFault(record.value) } }
+  if (kind === 'note' && isOpenState(state)) {
+    const fault = decodeFault(record.value)
+    return { kind: 'note', note: { taskId, queue, owner, state, attempts, generation, atMs, fault } }
   }
   return null
 }

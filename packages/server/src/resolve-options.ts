@@ -49,6 +49,7 @@ function resolveRead(read: ReadOptions, place: Place, context: ResolveContext): 
     roles: resolveRoles(read.roles, place.at('roles')),
     broker: resolveBroker(read, place.at('kafka', 'tls'), files),
     store: { kind: read.store },
+    blobs: { aboveBytes: 512 * 1024, place: null },
     dataDir: files.absolute(read.data!, place.at('data')),
     http: {
       ...http.listen,

@@ -7,6 +7,8 @@
  * - Outcome: how an attempt ended.
  * - Result: the one final, visible end of a task.
  * - Note: what is known of a task before its end, published on its lane.
+ * - Parked: a key (or a single task) that waits durably outside the log: for a time, or for an operator.
+ * - Generation: one life of a task; only an operator's redrive of a dead task opens another.
  * - Lane: the results partition that a gateway listens to, written into each task so that its result comes back there.
  * - Dead letter: a task given up on, kept with its whole history.
  */
@@ -31,6 +33,29 @@ export interface Task {
   readonly acceptedAtMs: number
   /** From acceptance to the deadline, ms. */
   readonly budgetMs: number
+  /** From acceptance to the moment before which no attempt begins, ms; 0 for at once. */
+  readonly delayMs: number
+  /** 0 to 9, as JMS and AMQP have it: the higher one goes first. Default 4. */
+  readonly priority: number
+  /** 0 as it was handed in; each redrive of a dead letter adds 1. */
+  readonly generation: number
+  /** Attempts that were made before this record: it was parked, and came back to the log when it was due. */
+  readonly attemptsBefore: number
+  /** Where the payload is when it is too large for a record; `payload` is empty then. */
+  readonly blob: BlobRef | null
+}
+
+/** What a task has that asks for nothing special. */
+export const PLAIN_TASK = { delayMs: 0, priority: 4, generation: 0, attemptsBefore: 0, blob: null } as const
+
+export const PRIORITY_MAX = 9
+export const PRIORITY_DEFAULT = 4
+
+/** Bytes kept outside the log, named by what they are. */
+export interface BlobRef {
+  /** In hex. */
+  readonly sha256: string
+  readonly bytes: number
 }
 
 export type TaskHeader = readonly [name: string, value: string]
@@ -61,6 +86,8 @@ export type Outcome =
       readonly worker?: string
     }
   | { readonly kind: 'timed-out'; readonly worker?: string }
+  /** Somebody cancelled the task; its result is in the log already. */
+  | { readonly kind: 'cancelled'; readonly worker?: string }
   | { readonly kind: 'worker-lost'; readonly message: string; readonly worker?: string }
 
 export type EndState = 'succeeded' | 'failed' | 'dead' | 'cancelled' | 'expired'
@@ -71,6 +98,11 @@ export function isEndState(state: string): state is EndState {
   return END_STATES.has(state)
 }
 
+export function isOpenState(state: string): state is OpenState {
+  return OPEN_STATES.has(state)
+}
+
+const OPEN_STATES: ReadonlySet<string> = new Set<OpenState>(['pending', 'running', 'retrying', 'parked'])
 const END_STATES: ReadonlySet<string> = new Set<EndState>(['succeeded', 'failed', 'dead', 'cancelled', 'expired'])
 
 /** Why a task did not succeed, or why its last attempt did not. */
@@ -84,10 +116,18 @@ export interface Result {
   readonly queue: string
   readonly owner: string
   readonly attempts: number
+  /** Which life of the task this ends; the promise of one answer holds within each. */
+  readonly generation: number
   /** Wall time, ms since 1970. */
   readonly finishedAtMs: number
   readonly end:
-    | { readonly state: 'succeeded'; readonly payload: Uint8Array; readonly contentType: string }
+    | {
+        readonly state: 'succeeded'
+        readonly payload: Uint8Array
+        readonly contentType: string
+        /** Where the answer is when it is too large for a record; `payload` is empty then. */
+        readonly blob?: BlobRef
+      }
     | { readonly state: Exclude<EndState, 'succeeded'>; readonly fault: Fault }
 }
 
@@ -95,10 +135,12 @@ export interface Note {
   readonly taskId: string
   readonly queue: string
   readonly owner: string
-  readonly state: 'running' | 'retrying'
+  /** 'pending' opens a new generation of a dead task. */
+  readonly state: OpenState
   /** The attempt that runs, or that failed last. */
   readonly attempts: number
+  readonly generation: number
   readonly atMs: number
-  /** With 'retrying': why. */
+  /** With 'retrying', and with 'parked' where a failure led to it: why. */
   readonly fault: Fault | null
 }

@@ -2,6 +2,8 @@
 export const RESULTS_TOPIC = 'forebay.results'
 /** One small topic of records that are read from the start by every process; it holds the secrets that sign ids. */
 export const CLUSTER_TOPIC = 'forebay.cluster'
+/** Cancellations, for every dispatcher to hear; read without a group. */
+export const CONTROL_TOPIC = 'forebay.control'
 
 export function taskTopic(queue: string): string {
   return `forebay.tasks.${queue}`

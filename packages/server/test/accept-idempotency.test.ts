@@ -142,6 +142,7 @@ function post(queue: string, body: string, key: string, headers: Record<string, 
 function pass(store: Store): Store {
   return {
     capabilities: store.capabilities,
+    parking: store.parking,
     open: () => store.open(),
     positions: (topic) => store.positions(topic),
     apply: (batch) => store.apply(batch),

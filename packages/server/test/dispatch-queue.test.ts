@@ -14,9 +14,10 @@ import { HttpTarget } from '../src/execute/http-target.ts'
 import { createFinisher } from '../src/finish/finisher.ts'
 import type { QueueOptions } from '../src/options.ts'
 import { decodeReported, type Reported, taskRecord } from '../src/records.ts'
-import type { Result, Task } from '../src/task.ts'
+import { PLAIN_TASK, type Result, type Task } from '../src/task.ts'
 import { createMetrics } from '../src/telemetry.ts'
 import { deadTopic, dispatchGroup, RESULTS_TOPIC, taskTopic } from '../src/topics.ts'
+import { PLAIN_POLICIES } from './support/plain-queue.ts'
 
 const TOPIC = taskTopic('q')
 const LANES = 2
@@ -32,7 +33,17 @@ test('a task goes to its target once, and its result is published before its pos
 })
 
 test('a retryable failure is noted and tried again, and the caller sees the last outcome', async () => {
-  await using rig = await openRig({ retry: { attemptsMax: 5, withinMs: 60_000, backoffMs: 5, backoffMaxMs: 5 } })
+  await using rig = await openRig({
+    retry: {
+      attemptsMax: 5,
+      withinMs: 60_000,
+      backoffMs: 5,
+      backoffMaxMs: 5,
+      jitter: 'full' as const,
+      on: null,
+      budget: null,
+    },
+  })
   await rig.hand({ id: 'a', payload: 'fail 2' })
   const { result, notes } = await rig.resultOf('a')
   assert.equal(result.end.state, 'succeeded')
@@ -47,7 +58,17 @@ test('a retryable failure is noted and tried again, and the caller sees the last
 })
 
 test('a task whose attempts are used up ends dead, and its dead letter has its bytes, key and origin', async () => {
-  await using rig = await openRig({ retry: { attemptsMax: 2, withinMs: 60_000, backoffMs: 1, backoffMaxMs: 1 } })
+  await using rig = await openRig({
+    retry: {
+      attemptsMax: 2,
+      withinMs: 60_000,
+      backoffMs: 1,
+      backoffMaxMs: 1,
+      jitter: 'full' as const,
+      on: null,
+      budget: null,
+    },
+  })
   await rig.hand({ id: 'a', key: 'k', payload: 'fail 100' })
   const { result } = await rig.resultOf('a')
   assert.equal(result.end.state, 'dead')
@@ -72,7 +93,15 @@ test('a request at fault ends failed at the first attempt, without a dead letter
 test('with order by key a key waits behind its own retries while other keys go on', async () => {
   await using rig = await openRig({
     order: 'key',
-    retry: { attemptsMax: 20, withinMs: 60_000, backoffMs: 30, backoffMaxMs: 30 },
+    retry: {
+      attemptsMax: 20,
+      withinMs: 60_000,
+      backoffMs: 30,
+      backoffMaxMs: 30,
+      jitter: 'full' as const,
+      on: null,
+      budget: null,
+    },
   })
   await rig.hand(
     { id: 'a1', key: 'a', payload: 'fail 4' },
@@ -98,7 +127,17 @@ test('a task past its deadline is not handed out and ends expired', async () => 
 })
 
 test('a task that waits for a retry beyond its deadline ends expired or dead, never runs late', async () => {
-  await using rig = await openRig({ retry: { attemptsMax: 50, withinMs: 60_000, backoffMs: 20, backoffMaxMs: 20 } })
+  await using rig = await openRig({
+    retry: {
+      attemptsMax: 50,
+      withinMs: 60_000,
+      backoffMs: 20,
+      backoffMaxMs: 20,
+      jitter: 'full' as const,
+      on: null,
+      budget: null,
+    },
+  })
   await rig.hand({ id: 'a', payload: 'fail 100', budgetMs: 150 })
   const { result } = await rig.resultOf('a')
   assert.ok(result.end.state === 'expired' || result.end.state === 'dead')
@@ -202,7 +241,16 @@ async function openRig(given: Partial<QueueOptions>) {
     concurrency: 100,
     timeoutMs: 20_000,
     deadlineMs: 60_000,
-    retry: { attemptsMax: 5, withinMs: 60_000, backoffMs: 1, backoffMaxMs: 1 },
+    retry: {
+      attemptsMax: 5,
+      withinMs: 60_000,
+      backoffMs: 1,
+      backoffMaxMs: 1,
+      jitter: 'full' as const,
+      on: null,
+      budget: null,
+    },
+    ...PLAIN_POLICIES,
     schema: null,
     bodyBytesMax: 1_000_000,
     partitions: 1,
@@ -267,6 +315,7 @@ async function openRig(given: Partial<QueueOptions>) {
               lane: 1,
               acceptedAtMs: one.acceptedAtMs ?? Date.now(),
               budgetMs: one.budgetMs ?? 60_000,
+              ...PLAIN_TASK,
             } satisfies Task,
             TOPIC,
             0,

@@ -5,8 +5,17 @@ import fc from 'fast-check'
 import { type Entry, PartitionWindow } from '../src/dispatch/partition-window.ts'
 import { ReadyLine } from '../src/dispatch/ready-line.ts'
 import { nextAttemptInMs } from '../src/dispatch/retry-policy.ts'
+import { PLAIN_TASK } from '../src/task.ts'
 
-const policy = { attemptsMax: 5, withinMs: 600_000, backoffMs: 200, backoffMaxMs: 30_000 }
+const policy = {
+  attemptsMax: 5,
+  withinMs: 600_000,
+  backoffMs: 200,
+  backoffMaxMs: 30_000,
+  jitter: 'full' as const,
+  on: null,
+  budget: null,
+}
 const always = (unit: number) => ({ fill: () => {}, unit: () => unit })
 
 test('a retry never comes after the attempts, the time for retries or the budget are used up', () => {
@@ -115,6 +124,7 @@ function entryOf(window: PartitionWindow, key: string | null, offset: number): E
     lane: 0,
     acceptedAtMs: 0,
     budgetMs: 1,
+    ...PLAIN_TASK,
   }
   return { delivery, task, window, attempts: 0, firstBegunMs: 0, begunMs: 0, noted: false, backoff: null }
 }

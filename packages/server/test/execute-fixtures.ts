@@ -18,7 +18,7 @@ import {
 import { pino } from 'pino'
 import { WORKER_SERVER_OPTIONS } from '../src/execute/worker-server-options.ts'
 import { WorkerSessions, type WorkerSessionsOptions } from '../src/execute/worker-sessions.ts'
-import type { Attempt, Task } from '../src/task.ts'
+import { type Attempt, PLAIN_TASK, type Task } from '../src/task.ts'
 import { createMetrics } from '../src/telemetry.ts'
 
 export const NEVER = new AbortController().signal
@@ -35,6 +35,7 @@ export function attemptOf(given: Partial<Task> = {}, over: Partial<Attempt> = {}
     lane: 0,
     acceptedAtMs: 0,
     budgetMs: 60_000,
+    ...PLAIN_TASK,
     ...given,
   }
   return { task, number: 1, timeoutMs: 10_000, lost: NEVER, ...over }

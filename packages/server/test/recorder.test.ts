@@ -138,7 +138,7 @@ test('what is read again before the store has it does not count as applied', asy
 test('a store that has read more than the log holds is refused, naming the way out', async (t) => {
   const store = await openStore(t)
   const recorder = recorderOn(t, await openLog(t), store)
-  await store.apply({ topic: RESULTS_TOPIC, partition: 2, next: 17, entries: [] })
+  await store.apply({ topic: RESULTS_TOPIC, partition: 2, from: null, next: 17, entries: [] })
   await assert.rejects(recorder.start(), { code: 'DATA_CORRUPT', message: /partition 2 .* up to 17, .* ends at 0/ })
 })
 
@@ -191,6 +191,7 @@ test('stopped at any moment and started again, nothing is missing', async (t) =>
 function replacing(store: Store, apply: Store['apply']): Store {
   return {
     capabilities: store.capabilities,
+    parking: store.parking,
     open: () => store.open(),
     positions: (topic) => store.positions(topic),
     apply,

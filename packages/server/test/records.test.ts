@@ -21,6 +21,11 @@ const tasks: fc.Arbitrary<Task> = fc.record({
   lane: fc.nat(11),
   acceptedAtMs: fc.nat(4_000_000_000_000),
   budgetMs: fc.nat(1_000_000_000),
+  delayMs: fc.nat(1_000_000_000),
+  priority: fc.nat(9),
+  generation: fc.nat(3),
+  attemptsBefore: fc.nat(9),
+  blob: fc.constantFrom<Task['blob'][]>(null, { sha256: 'ab'.repeat(32), bytes: 5 }),
 })
 
 function asRead(record: RecordToPublish, place: { partition: number; offset: number }): LogRecord {
@@ -80,7 +85,7 @@ test('a tombstone becomes a task without a payload', () => {
 })
 
 test('results and notes come back from their records as they went in', () => {
-  const common = { taskId: 'id', queue: 'q', owner: 'shop', attempts: 2 }
+  const common = { taskId: 'id', queue: 'q', owner: 'shop', attempts: 2, generation: 1 }
   const results: Result[] = [
     { ...common, finishedAtMs: 5, end: { state: 'succeeded', payload: Buffer.from([0, 255]), contentType: 'a/b' } },
     { ...common, finishedAtMs: 5, end: { state: 'dead', fault: { code: 'WORKER_FAILED', detail: 'nö' } } },

@@ -211,6 +211,7 @@ async function open(
 function slowed(store: Store, before: () => Promise<void>): Store {
   return {
     capabilities: store.capabilities,
+    parking: store.parking,
     open: () => store.open(),
     positions: (topic) => store.positions(topic),
     async apply(batch) {

@@ -65,7 +65,8 @@ test('beyond its bound in bytes the oldest results go, the file stays bounded, a
   const store = embeddedStore({ dir, retentionMs: 3_600_000, retentionBytes: 4 * MEBIBYTE, sweepIntervalMs: 1 })
   await store.open()
   t.after(() => store.close())
-  const note = { taskId: 'open', queue: 'q', owner: 'o', state: 'running' as const, attempts: 1, atMs: 1, fault: null }
+  const about = { taskId: 'open', queue: 'q', owner: 'o', attempts: 1, generation: 0 }
+  const note = { ...about, state: 'running' as const, atMs: 1, fault: null }
   const payload = 'x'.repeat(64 * 1024)
   const nowMs = Date.now()
   for (let round = 0; round < 12; round++) {
@@ -79,6 +80,7 @@ test('beyond its bound in bytes the oldest results go, the file stays bounded, a
   await store.apply({
     topic: 'r',
     partition: 1,
+    from: null,
     next: 1,
     entries: [{ kind: 'note', offset: 0, note: { ...note, atMs: nowMs } }],
   })
@@ -99,7 +101,7 @@ test('results of many megabytes go in and out whole', async (t) => {
 
 async function applyAll(store: Store, first: number, results: readonly ReturnType<typeof result>[]): Promise<void> {
   const entries = results.map((one, index) => ({ kind: 'result' as const, offset: first + index, result: one }))
-  await store.apply({ topic: 'r', partition: 0, next: first + results.length, entries })
+  await store.apply({ topic: 'r', partition: 0, from: null, next: first + results.length, entries })
 }
 
 function sizeOf(dir: string): number {

@@ -1,9 +1,31 @@
 import assert from 'node:assert/strict'
-import type { Delivery } from '../broker.ts'
+import type { AssignedPartition, Delivery } from '../broker.ts'
 import type { ContractTest } from './contract.ts'
 import { type ConsumedBy, consume, eventually, range, records } from './contract-log.ts'
 
 export const groupTests: readonly ContractTest[] = [
+  {
+    name: 'each assignment is told once, also of an empty partition, and ends by aborting its `lost`',
+    async run(log) {
+      const topic = log.topic(3)
+      const group = log.group()
+      const broker = await log.open([topic])
+      const told: AssignedPartition[] = []
+      const onAssigned = (assigned: AssignedPartition) => told.push(assigned)
+      const first = await consume(broker, { topics: [topic.name], group, onAssigned })
+      await eventually('all three are told', async () => told.length === 3)
+      assert.deepEqual(told.map((one) => `${one.topic} ${one.partition}`).sort(), [
+        `${topic.name} 0`,
+        `${topic.name} 1`,
+        `${topic.name} 2`,
+      ])
+      await broker.publish(records(topic, 1, 1))
+      const [delivery] = await first.reader.take(1)
+      assert.equal(delivery!.lost, told.find((one) => one.partition === 1)!.lost)
+      await first.subscription.close()
+      assert.ok(told.every((one) => one.lost.aborted))
+    },
+  },
   {
     name: 'members of one group share the partitions, and each record goes to one of them',
     async run(log) {

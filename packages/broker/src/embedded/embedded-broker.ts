@@ -81,7 +81,8 @@ class EmbeddedBroker implements Broker {
       )
     }
     const windowBytes = request.windowBytes ?? WINDOW_BYTES_DEFAULT
-    return log.subscribe(request.group, request.topics, { windowRecords, windowBytes })
+    const onAssigned = request.onAssigned ?? (() => {})
+    return log.subscribe(request.group, request.topics, { windowRecords, windowBytes }, onAssigned)
   }
 
   async listen({ topic, partition, from }: ListenRequest): Promise<Listener> {

@@ -1,5 +1,5 @@
 import { ForebayError } from '@forebay/protocol'
-import type { ListenRequest } from '../broker.ts'
+import type { AssignedPartition, ListenRequest } from '../broker.ts'
 import type { Timer } from '../clock.ts'
 import { Appender } from './appender.ts'
 import type { Window } from './assignment.ts'
@@ -47,9 +47,14 @@ export class RunningLog {
     throw new ForebayError('BAD_REQUEST', `topic: ${topic} does not exist; name it when opening the broker.`)
   }
 
-  async subscribe(name: string, topics: readonly string[], window: Window): Promise<EmbeddedSubscription> {
+  async subscribe(
+    name: string,
+    topics: readonly string[],
+    window: Window,
+    onAssigned: (assigned: AssignedPartition) => void,
+  ): Promise<EmbeddedSubscription> {
     const group = this.#group(name)
-    const subscription = new EmbeddedSubscription(topics, window, async (leaving) => {
+    const subscription = new EmbeddedSubscription(topics, window, onAssigned, async (leaving) => {
       this.#subscriptions.delete(leaving)
       group.leave(leaving)
       await this.#commits.now()

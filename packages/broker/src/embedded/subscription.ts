@@ -1,4 +1,4 @@
-import type { Batch, Subscription } from '../broker.ts'
+import type { AssignedPartition, Batch, Subscription } from '../broker.ts'
 import type { Assignment, Window } from './assignment.ts'
 import { Wakeup } from './wakeup.ts'
 
@@ -10,15 +10,22 @@ export class EmbeddedSubscription implements Subscription {
   readonly topics: ReadonlySet<string>
   readonly window: Window
   readonly wakeup = new Wakeup()
+  readonly #onAssigned: (assigned: AssignedPartition) => void
   readonly #leave: (subscription: EmbeddedSubscription) => Promise<void>
   #assignments: Assignment[] = []
   #turn = 0
   #failure: Error | null = null
   #closing: Promise<void> | null = null
 
-  constructor(topics: readonly string[], window: Window, leave: (subscription: EmbeddedSubscription) => Promise<void>) {
+  constructor(
+    topics: readonly string[],
+    window: Window,
+    onAssigned: (assigned: AssignedPartition) => void,
+    leave: (subscription: EmbeddedSubscription) => Promise<void>,
+  ) {
     this.topics = new Set(topics)
     this.window = window
+    this.#onAssigned = onAssigned
     this.#leave = leave
   }
 
@@ -33,8 +40,15 @@ export class EmbeddedSubscription implements Subscription {
   }
 
   assigned(assignments: Assignment[]): void {
+    const known = new Set(this.#assignments)
     this.#assignments = assignments
+    for (const one of assignments) if (!known.has(one)) this.#tell(one)
     this.wakeup.wake()
+  }
+
+  #tell({ cursor, lost }: Assignment): void {
+    const { topic, partition } = cursor.log
+    this.#onAssigned({ topic, partition, lost })
   }
 
   /** The log is gone: the iteration throws. */

@@ -1,5 +1,5 @@
 import { ForebayError } from '@forebay/protocol'
-import type { Batch, ConsumeRequest, Subscription } from '../broker.ts'
+import type { AssignedPartition, Batch, ConsumeRequest, Subscription } from '../broker.ts'
 import type { Timer } from '../clock.ts'
 import { WINDOW_OFFSETS_MAX } from '../offset-ledger.ts'
 import { Assignment, type AssignmentEvents, type Epoch, type Window } from './assignment.ts'
@@ -21,6 +21,7 @@ export class KafkaSubscription implements Subscription, Holder, AssignmentEvents
   readonly #loops: FetchLoops
   readonly #group: string
   readonly #window: Window
+  readonly #onAssigned: (assigned: AssignedPartition) => void
   readonly #onClose: (subscription: KafkaSubscription) => void
   readonly #assignments = new Map<string, Assignment>()
   /** Those that may have something to hand out, each once, in turn. */
@@ -41,6 +42,7 @@ export class KafkaSubscription implements Subscription, Holder, AssignmentEvents
     this.#loops = loops
     this.#group = request.group
     this.#window = resolveWindow(request)
+    this.#onAssigned = request.onAssigned ?? (() => {})
     this.#onClose = onClose
     this.#pull = new Pull(
       () => this.#nextBatch(),
@@ -80,6 +82,7 @@ export class KafkaSubscription implements Subscription, Holder, AssignmentEvents
       this.#assignments.set(keyOf(assignment), assignment)
       return assignment
     })
+    for (const { topic, partition, lost } of begun) this.#onAssigned({ topic, partition, lost })
     if (begun.length > 0) void this.#start(begun)
     return gone.length > 0
   }
@@ -169,6 +172,7 @@ export class KafkaSubscription implements Subscription, Holder, AssignmentEvents
     this.#drop(assignment, 'its records are not in the log any more')
     const fresh = new Assignment(topic, partition, assignment.epoch, this.#window, this)
     this.#assignments.set(keyOf(fresh), fresh)
+    this.#onAssigned({ topic, partition, lost: fresh.lost })
     this.#read(fresh, earliest!, '')
   }
 

@@ -3,7 +3,7 @@ import { ForebayError } from '@forebay/protocol'
 import { taskRecord } from '../records.ts'
 import type { Expectation, Replies, TaskView } from '../reply/replies.ts'
 import type { ClaimKey, Store } from '../store/store.ts'
-import type { Task, TaskHeader } from '../task.ts'
+import { PLAIN_TASK, type Task, type TaskHeader } from '../task.ts'
 import type { Telemetry } from '../telemetry.ts'
 import type { AcceptingQueue } from './accepting-queue.ts'
 import { TASK_OVERHEAD_BYTES } from './admission.ts'
@@ -97,7 +97,19 @@ export function createSubmit(parts: SubmitParts): Submit {
     const acceptedAtMs = clock.wallMs()
     const { lane } = replies
     const id = ids.mint({ owner, queue: queue.options.name, lane, acceptedAtMs, budgetMs })
-    return { id, queue: queue.options.name, key, payload, contentType, headers, owner, lane, acceptedAtMs, budgetMs }
+    return {
+      id,
+      queue: queue.options.name,
+      key,
+      payload,
+      contentType,
+      headers,
+      owner,
+      lane,
+      acceptedAtMs,
+      budgetMs,
+      ...PLAIN_TASK,
+    }
   }
 
   async function append(

@@ -233,6 +233,7 @@ class Dispatcher implements QueueDispatcher {
         owner: task.owner,
         state: 'retrying',
         attempts: entry.attempts,
+        generation: task.generation,
         atMs: clock.wallMs(),
         fault,
       },
@@ -270,6 +271,7 @@ class Dispatcher implements QueueDispatcher {
       queue: task.queue,
       owner: task.owner,
       attempts,
+      generation: task.generation,
       finishedAtMs: atMs,
       end,
     }
@@ -320,9 +322,9 @@ class Dispatcher implements QueueDispatcher {
     for (const entry of this.#running) {
       if (entry.noted || nowMs - entry.begunMs < RUNNING_NOTE_AFTER_MS || entry.window.lost.aborted) continue
       entry.noted = true
-      const { id: taskId, queue, owner, lane } = entry.task
+      const { id: taskId, queue, owner, lane, generation } = entry.task
       const note = { taskId, queue, owner, state: 'running', attempts: entry.attempts, atMs: clock.wallMs() } as const
-      finisher.note({ ...note, fault: null }, lane)
+      finisher.note({ ...note, generation, fault: null }, lane)
     }
     const wallMs = clock.wallMs()
     if (this.#stopping || wallMs < this.#nextDeadlineMs) return
@@ -387,6 +389,8 @@ function faultOf(outcome: Exclude<Outcome, { kind: 'succeeded' }>, queue: QueueO
         code: 'ATTEMPT_TIMED_OUT',
         detail: `The attempt took longer than ${queue.timeoutMs} ms (timeout of the queue).`,
       }
+    case 'cancelled':
+      return { code: 'TASK_CANCELLED', detail: 'The task was cancelled.' }
     case 'worker-lost':
       return { code: 'WORKER_LOST', detail: outcome.message.slice(0, FAULT_DETAIL_CHARS_MAX) }
   }

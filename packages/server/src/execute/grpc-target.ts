@@ -87,6 +87,10 @@ export class GrpcTarget implements Target {
     return promise
   }
 
+  cancel(attempt: Attempt): void {
+    this.#open.cancel(attempt)
+  }
+
   async stop(signal: AbortSignal): Promise<void> {
     this.#stopping = true
     await this.#open.stop(signal)

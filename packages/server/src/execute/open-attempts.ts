@@ -10,7 +10,7 @@ export interface OpenAttempt {
   cut(why: Cut): void
 }
 
-export type Cut = 'timed-out' | 'assignment-lost' | 'stopped'
+export type Cut = 'timed-out' | 'cancelled' | 'assignment-lost' | 'stopped'
 
 /**
  * The attempts that a target has under way. Ends them when their time is up, when this process loses the right to run
@@ -60,6 +60,11 @@ export class OpenAttempts {
     this.#size--
     if (this.#size === 0) this.#idle()
     return true
+  }
+
+  /** Nobody wants its outcome any more. Looks at every open attempt: for rare use. */
+  cancel(attempt: Attempt): void {
+    this.#cutWhere((open) => open.attempt === attempt, 'cancelled')
   }
 
   /** Waits until none is open or `signal` aborts, then cuts the rest. Nothing may be added afterwards. */
@@ -127,7 +132,7 @@ export class OpenAttempts {
 
 /** What an attempt that was cut resolves with. */
 export function outcomeOfCut(why: Cut, worker: string): Outcome {
-  if (why === 'timed-out') return { kind: 'timed-out', worker }
+  if (why === 'timed-out' || why === 'cancelled') return { kind: why, worker }
   const message =
     why === 'stopped'
       ? 'The server stopped before the attempt was answered.'

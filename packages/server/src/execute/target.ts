@@ -16,6 +16,8 @@ export interface Target {
    * there to take it. After `attempt.lost` aborts it may resolve with anything.
    */
   run(attempt: Attempt): Promise<Outcome>
+  /** Nobody wants the outcome any more: calls off whoever works on it, and its `run` resolves as 'cancelled'. */
+  cancel(attempt: Attempt): void
   /** Takes nothing new, waits for what runs until `signal` aborts, then ends it as 'worker-lost'. */
   stop(signal: AbortSignal): Promise<void>
 }

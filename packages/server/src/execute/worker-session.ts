@@ -284,6 +284,7 @@ export const STOPPING: SessionEnd = { status: 'UNAVAILABLE', message: 'This serv
 
 const CANCEL_REASONS: Readonly<Record<Cut, CancelReason>> = {
   'timed-out': CancelReason.TIMED_OUT,
+  cancelled: CancelReason.CANCELLED,
   'assignment-lost': CancelReason.ASSIGNMENT_LOST,
   stopped: CancelReason.ASSIGNMENT_LOST,
 }

@@ -38,6 +38,10 @@ export class WorkerTarget implements Target {
     return new Promise((resolve) => session.hand(attempt, this, resolve))
   }
 
+  cancel(attempt: Attempt): void {
+    this.open.cancel(attempt)
+  }
+
   stop(signal: AbortSignal): Promise<void> {
     this.#stopping = true
     return this.open.stop(signal)

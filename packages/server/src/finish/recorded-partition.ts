@@ -169,9 +169,11 @@ export class RecordedPartition {
     const { store, telemetry } = this.#parts
     for (let failures = 0; !this.#stopping.signal.aborted; failures++) {
       try {
-        const batch = { topic: RESULTS_TOPIC, partition: this.#partition, next, entries }
-        const { duplicates } = await store.apply(batch)
-        if (duplicates > 0) telemetry.metrics.duplicateResults.inc(duplicates)
+        const batch = { topic: RESULTS_TOPIC, partition: this.#partition, from: this.#applied, next, entries }
+        const report = await store.apply(batch)
+        if (report.kind === 'behind')
+          throw new Error(`The store stands at ${report.position}, its reader at ${batch.from}.`)
+        if (report.duplicates > 0) telemetry.metrics.duplicateResults.inc(report.duplicates)
         this.#storeProblem = null
         return true
       } catch (error) {

@@ -1,4 +1,5 @@
-import type { EndState, Fault, Note, OpenState, Result } from '../task.ts'
+import type { BlobRef, EndState, Fault, Note, OpenState, Result } from '../task.ts'
+import type { Parking } from './parking.ts'
 
 /**
  * The port to durable state: results (first wins), notes, idempotency reservations. Written by recorders in log order,
@@ -6,13 +7,17 @@ import type { EndState, Fault, Note, OpenState, Result } from '../task.ts'
  */
 export interface Store {
   readonly capabilities: StoreCapabilities
+  /** Parked tasks; null where the store does not promise to keep them: the capabilities say why. */
+  readonly parking: Parking | null
   open(): Promise<void>
   /** First offset of each partition of `topic` that has not been applied; partitions never applied are absent. */
   positions(topic: string): Promise<ReadonlyMap<number, number>>
   /**
-   * Applies what was read from one partition, all or nothing, durably. A result for a task that has one already is
-   * counted and dropped (P2); a note never replaces a result nor a later note. Entries come in log order.
-   * A batch that starts below the stored position is applied from the position on.
+   * Applies what was read from one partition, all or nothing, durably. Within a task's generation a second result is
+   * counted and dropped (P2), and a note never replaces a result nor a later note; what is of a later generation
+   * replaces everything earlier, what is of an earlier one is dropped. Entries come in log order.
+   * A batch that starts below the stored position is applied from the position on. One that starts above it is not
+   * applied: the store has lost what it had (a restored backup, a rebuild), and its reader begins again from there.
    */
   apply(batch: RecordedBatch): Promise<ApplyReport>
   /** What is known of a task; null when nothing is. */
@@ -32,14 +37,18 @@ export interface Store {
 }
 
 export interface StoreCapabilities {
-  readonly name: 'embedded'
+  readonly name: 'embedded' | 'postgres' | 'redis'
   /** Whether several processes share it. Where not, each gateway's process keeps its own, fed by its own recorder. */
   readonly shared: boolean
+  /** What it cannot promise, a sentence each; shown at start and in docs. */
+  readonly cannot: readonly string[]
 }
 
 export interface RecordedBatch {
   readonly topic: string
   readonly partition: number
+  /** Position before the batch, as its reader has it; null where nothing was ever applied. */
+  readonly from: number | null
   /** Position after the batch. */
   readonly next: number
   readonly entries: readonly RecordedEntry[]
@@ -49,16 +58,21 @@ export type RecordedEntry =
   | { readonly kind: 'result'; readonly offset: number; readonly result: Result }
   | { readonly kind: 'note'; readonly offset: number; readonly note: Note }
 
-export interface ApplyReport {
-  /** Results that were dropped because the task had one already. */
-  readonly duplicates: number
-}
+export type ApplyReport =
+  | {
+      readonly kind: 'applied'
+      /** Results that were dropped because the task had one already. */
+      readonly duplicates: number
+    }
+  /** The store stands below `from` (null: it has nothing of this partition); nothing was applied. */
+  | { readonly kind: 'behind'; readonly position: number | null }
 
 export interface StoredTask {
   readonly taskId: string
   readonly queue: string
   readonly owner: string
   readonly attempts: number
+  readonly generation: number
   readonly status:
     | { readonly state: OpenState; readonly atMs: number; readonly fault: Fault | null }
     | {
@@ -66,6 +80,7 @@ export interface StoredTask {
         readonly finishedAtMs: number
         readonly payload: Uint8Array
         readonly contentType: string
+        readonly blob?: BlobRef
       }
     | { readonly state: Exclude<EndState, 'succeeded'>; readonly finishedAtMs: number; readonly fault: Fault }
 }

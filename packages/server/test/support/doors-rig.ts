@@ -19,6 +19,7 @@ import type { Store } from '../../src/store/store.ts'
 import type { Result } from '../../src/task.ts'
 import { createMetrics, type Telemetry } from '../../src/telemetry.ts'
 import { RESULTS_TOPIC, taskTopic } from '../../src/topics.ts'
+import { PLAIN_POLICIES } from './plain-queue.ts'
 
 export interface DoorsRig {
   readonly url: string
@@ -71,7 +72,16 @@ export function queueOptions(name: string, other: Partial<QueueOptions> = {}): Q
     concurrency: 100,
     timeoutMs: 30_000,
     deadlineMs: 86_400_000,
-    retry: { attemptsMax: 5, withinMs: 600_000, backoffMs: 200, backoffMaxMs: 30_000 },
+    retry: {
+      attemptsMax: 5,
+      withinMs: 600_000,
+      backoffMs: 200,
+      backoffMaxMs: 30_000,
+      jitter: 'full' as const,
+      on: null,
+      budget: null,
+    },
+    ...PLAIN_POLICIES,
     schema: null,
     bodyBytesMax: 1_048_576,
     partitions: 4,
@@ -124,7 +134,8 @@ export async function openDoorsRig(options: DoorsRigOptions = {}): Promise<Doors
       return partitions.reduce((sum, { start, end }) => sum + end - start, 0)
     },
     async end(taskId, end, other) {
-      const result = { taskId, queue: 'orders', owner: ANONYMOUS, attempts: 1, finishedAtMs: Date.now(), end, ...other }
+      const about = { taskId, queue: 'orders', owner: ANONYMOUS, attempts: 1, generation: 0, finishedAtMs: Date.now() }
+      const result = { ...about, end, ...other }
       await broker.publish([resultRecord(result, replies.lane)])
     },
     closeStore: () => ownStore.close(),

@@ -91,7 +91,7 @@ export async function openGateway(t: TestContext, options: GatewayOptions): Prom
 
 export function result(taskId: string, body: string): Result {
   const end = { state: 'succeeded' as const, payload: Buffer.from(body), contentType: 'text/plain' }
-  return { taskId, queue: 'orders', owner: 'anna', attempts: 1, finishedAtMs: Date.now(), end }
+  return { taskId, queue: 'orders', owner: 'anna', attempts: 1, generation: 0, finishedAtMs: Date.now(), end }
 }
 
 export function bodyOf(found: Result | null): string | null {

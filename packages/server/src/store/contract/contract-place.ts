@@ -49,17 +49,17 @@ export class ContractPlace {
 
 export function succeeded(taskId: string, body: string, finishedAtMs = 1_000): Result {
   const end = { state: 'succeeded' as const, payload: Buffer.from(body), contentType: 'text/plain' }
-  return { taskId, queue: 'orders', owner: 'anna', attempts: 1, finishedAtMs, end }
+  return { taskId, queue: 'orders', owner: 'anna', attempts: 1, generation: 0, finishedAtMs, end }
 }
 
 export function ended(taskId: string, state: Exclude<EndState, 'succeeded'>, detail: string): Result {
   const end = { state, fault: { code: 'WORKER_FAILED' as const, detail } }
-  return { taskId, queue: 'orders', owner: 'anna', attempts: 3, finishedAtMs: 1_000, end }
+  return { taskId, queue: 'orders', owner: 'anna', attempts: 3, generation: 0, finishedAtMs: 1_000, end }
 }
 
 export function note(taskId: string, state: Note['state'], attempts: number, atMs = 1_000): Note {
   const fault = state === 'retrying' ? { code: 'WORKER_FAILED' as const, detail: `attempt ${attempts} failed` } : null
-  return { taskId, queue: 'orders', owner: 'anna', state, attempts, atMs, fault }
+  return { taskId, queue: 'orders', owner: 'anna', state, attempts, generation: 0, atMs, fault }
 }
 
 /** Entries at the offsets from `first` on. */
@@ -73,8 +73,16 @@ export function entries(first: number, ...facts: readonly (Result | Note)[]): re
 
 /** Applies to partition 0 from `first` on. */
 export async function apply(store: Store, first: number, ...facts: readonly (Result | Note)[]): Promise<number> {
-  const batch = { topic: TOPIC, partition: 0, next: first + facts.length, entries: entries(first, ...facts) }
-  return (await store.apply(batch)).duplicates
+  const batch = {
+    topic: TOPIC,
+    partition: 0,
+    from: null,
+    next: first + facts.length,
+    entries: entries(first, ...facts),
+  }
+  const report = await store.apply(batch)
+  if (report.kind !== 'applied') throw new Error(`The store stands at ${report.position} already.`)
+  return report.duplicates
 }
 
 /** The answer a reader would get, or its state. */

@@ -18,8 +18,14 @@ export function resultTests(place: () => ContractPlace): void {
     let store = await at.open()
     assert.equal(await apply(store, 0, ended('t', 'dead', 'gave up')), 0)
     assert.equal(await apply(store, 1, succeeded('t', 'late')), 1)
-    const elsewhere = { topic: TOPIC, partition: 7, next: 1, entries: entries(0, succeeded('t', 'elsewhere')) }
-    assert.equal((await store.apply(elsewhere)).duplicates, 1)
+    const elsewhere = {
+      topic: TOPIC,
+      partition: 7,
+      from: null,
+      next: 1,
+      entries: entries(0, succeeded('t', 'elsewhere')),
+    }
+    assert.deepEqual(await store.apply(elsewhere), { kind: 'applied', duplicates: 1 })
     await store.close()
     store = await at.open()
     assert.equal(await apply(store, 2, succeeded('t', 'after')), 1)
@@ -53,6 +59,7 @@ export function resultTests(place: () => ContractPlace): void {
       queue: 'orders',
       owner: 'anna',
       attempts: 1,
+      generation: 0,
       status: { state: 'succeeded', finishedAtMs: 1_000, payload: [0, 255, 10, 13, 128, 0], contentType: 'a/b; c="d"' },
     })
     assert.deepEqual(await store.get('kø/\u{1f980}'), {
@@ -60,6 +67,7 @@ export function resultTests(place: () => ContractPlace): void {
       queue: 'ä',
       owner: '',
       attempts: 3,
+      generation: 0,
       status: { state: 'expired', finishedAtMs: 1_000, fault: { code: 'WORKER_FAILED', detail: 'zu spät \u{1f980}' } },
     })
     assert.equal(await answer(store, 'empty'), '')
@@ -126,8 +134,8 @@ export function resultTests(place: () => ContractPlace): void {
     let store = await at.open()
     assert.deepEqual(await store.positions(TOPIC), new Map())
     await apply(store, 5, succeeded('t', 'done'))
-    await store.apply({ topic: TOPIC, partition: 3, next: 40, entries: [] })
-    await store.apply({ topic: 'other', partition: 3, next: 7, entries: [] })
+    await store.apply({ topic: TOPIC, partition: 3, from: null, next: 40, entries: [] })
+    await store.apply({ topic: 'other', partition: 3, from: null, next: 7, entries: [] })
     await store.close()
     store = await at.open()
     const expected = new Map([
@@ -154,7 +162,13 @@ export function resultTests(place: () => ContractPlace): void {
         for (const { from, to } of [...cuts, { from: 0, to: facts.length }]) {
           const first = Math.min(from, position)
           const next = Math.min(Math.max(first, to), facts.length)
-          await store.apply({ topic: TOPIC, partition, next, entries: entries(first, ...facts.slice(first, next)) })
+          await store.apply({
+            topic: TOPIC,
+            partition,
+            from: null,
+            next,
+            entries: entries(first, ...facts.slice(first, next)),
+          })
           position = Math.max(position, next)
         }
         for (const taskId of new Set(facts.map((one) => one.taskId))) {

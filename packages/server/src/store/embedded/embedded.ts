@@ -30,7 +30,8 @@ export function embeddedStore(options: EmbeddedStoreOptions): Store {
 }
 
 class EmbeddedStore implements Store {
-  readonly capabilities: StoreCapabilities = { name: 'embedded', shared: false }
+  readonly capabilities: StoreCapabilities = { name: 'embedded', shared: false, cannot: [] }
+  readonly parking = null
   readonly #options: ResolvedEmbeddedStore
   #phase: 'new' | 'opening' | 'open' | 'closed' = 'new'
   #running: RunningStore | null = null

@@ -95,10 +95,10 @@ function storedTask(row: Columns): StoredTask {
   const fault = row.fault_code === null ? null : { code: row.fault_code as ErrorCode, detail: row.fault_detail ?? '' }
   const { state } = row
   if (!isEndState(state)) {
-    return { taskId, queue, owner, attempts, status: { state: state as OpenState, atMs, fault } }
+    return { taskId, queue, owner, attempts, generation: 0, status: { state: state as OpenState, atMs, fault } }
   }
   if (state !== 'succeeded') {
-    return { taskId, queue, owner, attempts, status: { state, finishedAtMs: atMs, fault: fault! } }
+    return { taskId, queue, owner, attempts, generation: 0, status: { state, finishedAtMs: atMs, fault: fault! } }
   }
   const { payload, content_type: contentType } = row
   return {
@@ -106,6 +106,7 @@ function storedTask(row: Columns): StoredTask {
     queue,
     owner,
     attempts,
+    generation: 0,
     status: { state, finishedAtMs: atMs, payload: payload!, contentType: contentType! },
   }
 }

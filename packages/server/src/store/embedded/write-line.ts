@@ -118,7 +118,7 @@ function answer(group: readonly Waiting[], written: Written): void {
   let batch = 0
   let act = 0
   for (const one of group) {
-    if (one.kind === 'apply') one.resolve({ duplicates: written.duplicates[batch++]! })
+    if (one.kind === 'apply') one.resolve({ kind: 'applied', duplicates: written.duplicates[batch++]! })
     else one.resolve(written.reservations[act++]!)
   }
 }

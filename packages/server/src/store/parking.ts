@@ -1,0 +1,147 @@
+import type { LogRecord } from '@forebay/broker'
+import type { Fault } from '../task.ts'
+
+/**
+ * Parked work, a part of the port Store: tasks that wait outside the log, durably. A parked task is either alone (a
+ * delayed task, or one without order) or stands in the line of its key, in the order of the log's offsets; only the
+ * head of a line is ever handed out.
+ *
+ * Each (queue, partition) has one owner at a time, fenced by an epoch: whoever calls `own` last. What an earlier owner
+ * still writes is refused with ParkingFenced. Operators are no owners: what they want is written beside the row, and
+ * the owner finds it at its next `take`.
+ *
+ * All times are durations from now; "now" is the store's own clock, which does not jump while the store runs.
+ */
+export interface Parking {
+  /**
+   * Takes a partition over. What the last owner had taken and not finished waits again, due at once. Resolves with
+   * the epoch to write under and the keys that have a line.
+   */
+  own(queue: string, partition: number): Promise<Ownership>
+  /**
+   * Adds rows, or replaces those of the same offset, which then wait again; all or nothing, durably.
+   * Throws ParkingFenced.
+   */
+  park(owned: Owned, rows: readonly RowToPark[]): Promise<void>
+  /**
+   * Takes at most `limit` rows of one queue that are due: waking time or deadline has passed, or an operator wants
+   * something. They stay with the caller until it parks or removes them, or somebody else owns the partition. Earliest
+   * first. Partitions that are owned no more are passed over.
+   */
+  take(queue: string, owned: readonly Owned[], limit: number): Promise<Taken>
+  /** Takes the first rows of a key's line, in order of offset, due or not, as far as nobody has taken them. */
+  takeLine(owned: Owned, key: string, limit: number): Promise<readonly ParkedRow[]>
+  /** These are finished: their results, dead letters or new records are in the log. Throws ParkingFenced. */
+  remove(owned: Owned, offsets: readonly number[]): Promise<void>
+  /** Removes rows of these tasks that nobody has taken (they were cancelled); resolves with the ids that it removed. */
+  drop(owned: Owned, taskIds: readonly string[]): Promise<readonly string[]>
+
+  /** For operators: newest first, without payloads. `after` is the `cursor` of the page before. */
+  list(filter: ParkedFilter): Promise<ParkedPage>
+  /** One row whole; null when there is none. */
+  find(queue: string, taskId: string): Promise<ParkedRow | null>
+  /** Tells the owner what to do with a row; 'taken' while an attempt is under way (ask again). */
+  wish(queue: string, taskId: string, wish: Wish): Promise<'kept' | 'taken' | 'missing'>
+  /** Puts another body in place of a row's; 'taken' as above. */
+  edit(queue: string, taskId: string, body: EditedBody): Promise<'kept' | 'taken' | 'missing'>
+
+  /** When a schedule last fired, ms since 1970; null when it never did. */
+  lastFired(queue: string, schedule: string): Promise<number | null>
+  /** Under the epoch of the queue's partition 0. Throws ParkingFenced. */
+  fired(owned: Owned, schedule: string, atMs: number): Promise<void>
+}
+
+/** A partition and the epoch under which it is owned. */
+export interface Owned {
+  readonly queue: string
+  readonly partition: number
+  readonly epoch: number
+}
+
+export interface Ownership {
+  readonly epoch: number
+  /** Keys that have a line here. */
+  readonly lines: readonly string[]
+}
+
+export interface RowToPark {
+  /** As it was found in the log; its offset is the row's name within the partition. */
+  readonly record: LogRecord
+  readonly taskId: string
+  readonly owner: string
+  /** Ordering key of a line; null for a row that stands alone. */
+  readonly line: string | null
+  readonly reason: ParkReason
+  /** Attempts made so far, and workers lost under it. */
+  readonly attempts: number
+  readonly losses: number
+  readonly fault: Fault | null
+  /** When to hand it out; null for "not by time": an operator, or the head of its line, says when. ms */
+  readonly dueInMs: number | null
+  /** When it expires. ms */
+  readonly deadlineInMs: number
+}
+
+/**
+ * - delayed: not before a time the caller named.
+ * - backoff: the next attempt is further away than a task should block its partition's window.
+ * - behind: an earlier task of its key is parked.
+ * - blocking: it waited in a window that was full because of it.
+ * - exhausted: its attempts are used up, and the queue says to keep it for an operator.
+ */
+export type ParkReason = 'delayed' | 'backoff' | 'behind' | 'blocking' | 'exhausted'
+
+/** - retry: one attempt now. - release: the same, with all attempts and all its time again. - skip: give it up. */
+export type Wish = 'retry' | 'release' | 'skip'
+
+export interface ParkedRow extends Omit<RowToPark, 'dueInMs' | 'deadlineInMs'> {
+  readonly queue: string
+  readonly partition: number
+  readonly parkedAtMs: number
+  /** Wall time by the store's clock; null: not by time. */
+  readonly dueAtMs: number | null
+  readonly deadlineAtMs: number
+  readonly wish: Wish | null
+}
+
+export interface Taken {
+  readonly rows: readonly ParkedRow[]
+  /** Until the next row of these partitions is due; null when none waits by time. ms */
+  readonly nextInMs: number | null
+}
+
+export interface ParkedFilter {
+  readonly queue?: string
+  readonly key?: string
+  readonly reason?: ParkReason
+  readonly limit: number
+  readonly after?: string
+}
+
+export interface ParkedPage {
+  readonly rows: readonly ParkedSummary[]
+  /** Null on the last page. */
+  readonly cursor: string | null
+  /** All rows that match, on every page. */
+  readonly total: number
+}
+
+export interface ParkedSummary extends Omit<ParkedRow, 'record'> {
+  readonly offset: number
+  readonly bytes: number
+}
+
+export interface EditedBody {
+  readonly payload: Uint8Array
+  readonly contentType: string
+}
+
+/** Somebody else owns the partition: nothing was written. */
+export class ParkingFenced extends Error {
+  constructor(owned: Owned) {
+    super(
+      `Epoch ${owned.epoch} of ${owned.queue}/${owned.partition} is over: another dispatcher owns its parked tasks.`,
+    )
+    this.name = 'ParkingFenced'
+  }
+}
