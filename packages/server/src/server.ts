@@ -6,6 +6,7 @@ import { createDoors, type Doors } from './accept/doors.ts'
 import { addGrpcServices, type GrpcServices } from './accept/grpc-services.ts'
 import type { Health } from './accept/health-answers.ts'
 import { createHealthDoor, type HealthDoor } from './accept/health-door.ts'
+import { CONTROL_TOPIC_SPEC } from './control.ts'
 import { type QueueDispatcher, startQueueDispatcher } from './dispatch/queue-dispatcher.ts'
 import { createTarget } from './execute/create-target.ts'
 import type { Target } from './execute/target.ts'
@@ -262,7 +263,7 @@ class ComposedServer implements Server {
 }
 
 function topicsOf({ queues, partitions, retentionMs }: ServerOptions): TopicSpec[] {
-  const topics: TopicSpec[] = [CLUSTER_TOPIC_SPEC, { name: RESULTS_TOPIC, partitions, retentionMs }]
+  const topics: TopicSpec[] = [CLUSTER_TOPIC_SPEC, CONTROL_TOPIC_SPEC, { name: RESULTS_TOPIC, partitions, retentionMs }]
   for (const queue of queues.values()) {
     topics.push({ name: queue.topic, partitions: queue.partitions, retentionMs })
     topics.push({ name: deadTopic(queue.topic), partitions: queue.partitions, retentionMs: 'forever' })

@@ -1,7 +1,7 @@
 import { bodyCheck } from '../accept/body-schema.ts'
 import type { QueueOptions, TargetOptions } from '../options.ts'
 import type { ReadOptions, ReadQueue } from '../options-schema.ts'
-import { CLUSTER_TOPIC, deadTopic, RESULTS_TOPIC, taskTopic } from '../topics.ts'
+import { CLUSTER_TOPIC, CONTROL_TOPIC, deadTopic, RESULTS_TOPIC, taskTopic } from '../topics.ts'
 import { formatDuration } from './duration.ts'
 import { type Place, quote } from './field.ts'
 import type { FileReader } from './file-reader.ts'
@@ -125,6 +125,7 @@ function refuseTopicConflicts(queues: ReadonlyMap<string, QueueOptions>, place: 
   const owners = new Map([
     [RESULTS_TOPIC, 'Forebay itself'],
     [CLUSTER_TOPIC, 'Forebay itself'],
+    [CONTROL_TOPIC, 'Forebay itself'],
   ])
   for (const { name, topic } of queues.values()) {
     const taken = [topic, deadTopic(topic)].find((one) => owners.has(one))
