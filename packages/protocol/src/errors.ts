@@ -9,6 +9,7 @@ export const ERRORS = {
   BAD_HEADER: { http: 400, grpc: 'INVALID_ARGUMENT', retry: false },
   KEY_MISSING: { http: 400, grpc: 'INVALID_ARGUMENT', retry: false },
   IDEMPOTENCY_KEY_MISSING: { http: 400, grpc: 'INVALID_ARGUMENT', retry: false },
+  PARKING_UNAVAILABLE: { http: 501, grpc: 'UNIMPLEMENTED', retry: false },
   DELAY_UNAVAILABLE: { http: 501, grpc: 'UNIMPLEMENTED', retry: false },
   UNAUTHENTICATED: { http: 401, grpc: 'UNAUTHENTICATED', retry: false },
   FORBIDDEN: { http: 403, grpc: 'PERMISSION_DENIED', retry: false },

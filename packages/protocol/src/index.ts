@@ -11,6 +11,10 @@ export {
   toProblem,
 } from './errors.ts'
 export {
+  type CancelRequest,
+  CancelRequestSchema,
+  type CancelResponse,
+  CancelResponseSchema,
   type GetRequest,
   GetRequestSchema,
   type GetResponse,

@@ -2,9 +2,9 @@
 // @generated from file forebay/task/v1/task.proto (package forebay.task.v1, syntax proto3)
 /* eslint-disable */
 
-// The front door for callers who speak gRPC: hand in a task, ask for its state and its result.
-// It is the twin of the HTTP door (POST /v1/queues/{queue}/tasks, GET /v1/tasks/{id}); a task handed in by one
-// door can be read by the other.
+// The front door for callers who speak gRPC: hand in a task, ask for its state and its result, cancel it.
+// It is the twin of the HTTP door (POST /v1/queues/{queue}/tasks, GET and DELETE /v1/tasks/{id}); a task handed in by
+// one door can be read and cancelled by the other.
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
@@ -16,7 +16,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file forebay/task/v1/task.proto.
  */
 export const file_forebay_task_v1_task: GenFile = /*@__PURE__*/
-  fileDesc("Chpmb3JlYmF5L3Rhc2svdjEvdGFzay5wcm90bxIPZm9yZWJheS50YXNrLnYxIucBCg1TdWJtaXRSZXF1ZXN0Eg0KBXF1ZXVlGAEgASgJEg8KB3BheWxvYWQYAiABKAwSFAoMY29udGVudF90eXBlGAMgASgJEhAKA2tleRgEIAEoCUgAiAEBEhwKD2lkZW1wb3RlbmN5X2tleRgFIAEoCUgBiAEBEisKCGRlYWRsaW5lGAYgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEicKBHdhaXQYByABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CBgoEX2tleUISChBfaWRlbXBvdGVuY3lfa2V5InAKDlN1Ym1pdFJlc3BvbnNlEiMKBHRhc2sYASABKAsyFS5mb3JlYmF5LnRhc2sudjEuVGFzaxInCgZyZXN1bHQYAiABKAsyFy5mb3JlYmF5LnRhc2sudjEuUmVzdWx0EhAKCHJlcGxheWVkGAMgASgIIkEKCkdldFJlcXVlc3QSCgoCaWQYASABKAkSJwoEd2FpdBgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiJbCgtHZXRSZXNwb25zZRIjCgR0YXNrGAEgASgLMhUuZm9yZWJheS50YXNrLnYxLlRhc2sSJwoGcmVzdWx0GAIgASgLMhcuZm9yZWJheS50YXNrLnYxLlJlc3VsdCLAAQoEVGFzaxIKCgJpZBgBIAEoCRINCgVxdWV1ZRgCIAEoCRIpCgVzdGF0ZRgDIAEoDjIaLmZvcmViYXkudGFzay52MS5UYXNrU3RhdGUSEAoIYXR0ZW1wdHMYBCABKA0SLwoLYWNjZXB0ZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2ZpbmlzaGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKFAQoGUmVzdWx0EikKBXN0YXRlGAEgASgOMhouZm9yZWJheS50YXNrLnYxLlRhc2tTdGF0ZRIPCgdwYXlsb2FkGAIgASgMEhQKDGNvbnRlbnRfdHlwZRgDIAEoCRIpCgdwcm9ibGVtGAQgASgLMhguZm9yZWJheS50YXNrLnYxLlByb2JsZW0iJwoHUHJvYmxlbRIMCgRjb2RlGAEgASgJEg4KBmRldGFpbBgCIAEoCSr/AQoJVGFza1N0YXRlEhoKFlRBU0tfU1RBVEVfVU5TUEVDSUZJRUQQABIWChJUQVNLX1NUQVRFX1BFTkRJTkcQARIWChJUQVNLX1NUQVRFX1JVTk5JTkcQAhIXChNUQVNLX1NUQVRFX1JFVFJZSU5HEAMSFQoRVEFTS19TVEFURV9QQVJLRUQQBBIYChRUQVNLX1NUQVRFX1NVQ0NFRURFRBAFEhUKEVRBU0tfU1RBVEVfRkFJTEVEEAYSEwoPVEFTS19TVEFURV9ERUFEEAcSGAoUVEFTS19TVEFURV9DQU5DRUxMRUQQCBIWChJUQVNLX1NUQVRFX0VYUElSRUQQCTKaAQoLVGFza1NlcnZpY2USSQoGU3VibWl0Eh4uZm9yZWJheS50YXNrLnYxLlN1Ym1pdFJlcXVlc3QaHy5mb3JlYmF5LnRhc2sudjEuU3VibWl0UmVzcG9uc2USQAoDR2V0EhsuZm9yZWJheS50YXNrLnYxLkdldFJlcXVlc3QaHC5mb3JlYmF5LnRhc2sudjEuR2V0UmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("Chpmb3JlYmF5L3Rhc2svdjEvdGFzay5wcm90bxIPZm9yZWJheS50YXNrLnYxIuUCCg1TdWJtaXRSZXF1ZXN0Eg0KBXF1ZXVlGAEgASgJEg8KB3BheWxvYWQYAiABKAwSFAoMY29udGVudF90eXBlGAMgASgJEhAKA2tleRgEIAEoCUgAiAEBEhwKD2lkZW1wb3RlbmN5X2tleRgFIAEoCUgBiAEBEisKCGRlYWRsaW5lGAYgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEicKBHdhaXQYByABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SKAoFZGVsYXkYCCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLgoKbm90X2JlZm9yZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFQoIcHJpb3JpdHkYCiABKA1IAogBAUIGCgRfa2V5QhIKEF9pZGVtcG90ZW5jeV9rZXlCCwoJX3ByaW9yaXR5IqwBCg5TdWJtaXRSZXNwb25zZRIjCgR0YXNrGAEgASgLMhUuZm9yZWJheS50YXNrLnYxLlRhc2sSJwoGcmVzdWx0GAIgASgLMhcuZm9yZWJheS50YXNrLnYxLlJlc3VsdBIQCghyZXBsYXllZBgDIAEoCBI6ChZpZGVtcG90ZW5jeV9leHBpcmVzX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJBCgpHZXRSZXF1ZXN0EgoKAmlkGAEgASgJEicKBHdhaXQYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iWwoLR2V0UmVzcG9uc2USIwoEdGFzaxgBIAEoCzIVLmZvcmViYXkudGFzay52MS5UYXNrEicKBnJlc3VsdBgCIAEoCzIXLmZvcmViYXkudGFzay52MS5SZXN1bHQiGwoNQ2FuY2VsUmVxdWVzdBIKCgJpZBgBIAEoCSJeCg5DYW5jZWxSZXNwb25zZRIjCgR0YXNrGAEgASgLMhUuZm9yZWJheS50YXNrLnYxLlRhc2sSJwoGcmVzdWx0GAIgASgLMhcuZm9yZWJheS50YXNrLnYxLlJlc3VsdCLUAQoEVGFzaxIKCgJpZBgBIAEoCRINCgVxdWV1ZRgCIAEoCRIpCgVzdGF0ZRgDIAEoDjIaLmZvcmViYXkudGFzay52MS5UYXNrU3RhdGUSEAoIYXR0ZW1wdHMYBCABKA0SLwoLYWNjZXB0ZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2ZpbmlzaGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpnZW5lcmF0aW9uGAcgASgNIoUBCgZSZXN1bHQSKQoFc3RhdGUYASABKA4yGi5mb3JlYmF5LnRhc2sudjEuVGFza1N0YXRlEg8KB3BheWxvYWQYAiABKAwSFAoMY29udGVudF90eXBlGAMgASgJEikKB3Byb2JsZW0YBCABKAsyGC5mb3JlYmF5LnRhc2sudjEuUHJvYmxlbSInCgdQcm9ibGVtEgwKBGNvZGUYASABKAkSDgoGZGV0YWlsGAIgASgJKv8BCglUYXNrU3RhdGUSGgoWVEFTS19TVEFURV9VTlNQRUNJRklFRBAAEhYKElRBU0tfU1RBVEVfUEVORElORxABEhYKElRBU0tfU1RBVEVfUlVOTklORxACEhcKE1RBU0tfU1RBVEVfUkVUUllJTkcQAxIVChFUQVNLX1NUQVRFX1BBUktFRBAEEhgKFFRBU0tfU1RBVEVfU1VDQ0VFREVEEAUSFQoRVEFTS19TVEFURV9GQUlMRUQQBhITCg9UQVNLX1NUQVRFX0RFQUQQBxIYChRUQVNLX1NUQVRFX0NBTkNFTExFRBAIEhYKElRBU0tfU1RBVEVfRVhQSVJFRBAJMuUBCgtUYXNrU2VydmljZRJJCgZTdWJtaXQSHi5mb3JlYmF5LnRhc2sudjEuU3VibWl0UmVxdWVzdBofLmZvcmViYXkudGFzay52MS5TdWJtaXRSZXNwb25zZRJACgNHZXQSGy5mb3JlYmF5LnRhc2sudjEuR2V0UmVxdWVzdBocLmZvcmViYXkudGFzay52MS5HZXRSZXNwb25zZRJJCgZDYW5jZWwSHi5mb3JlYmF5LnRhc2sudjEuQ2FuY2VsUmVxdWVzdBofLmZvcmViYXkudGFzay52MS5DYW5jZWxSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * @generated from message forebay.task.v1.SubmitRequest
@@ -61,7 +61,7 @@ export type SubmitRequest = Message<"forebay.task.v1.SubmitRequest"> & {
 
   /**
    * How long the task may take from now to its end; past it, it is not handed out any more and ends EXPIRED.
-   * Default: the queue's `deadline`.
+   * Longer than the delay. Default: the queue's `deadline`, counted from the end of the delay.
    *
    * @generated from field: google.protobuf.Duration deadline = 6;
    */
@@ -74,6 +74,28 @@ export type SubmitRequest = Message<"forebay.task.v1.SubmitRequest"> & {
    * @generated from field: google.protobuf.Duration wait = 7;
    */
   wait?: Duration | undefined;
+
+  /**
+   * No attempt begins before this has passed; at most 365 days. UNIMPLEMENTED, code DELAY_UNAVAILABLE, where the
+   * gateway has no place to keep delayed tasks.
+   *
+   * @generated from field: google.protobuf.Duration delay = 8;
+   */
+  delay?: Duration | undefined;
+
+  /**
+   * The same as a moment, by the gateway's clock; one that has passed delays nothing. Not together with `delay`.
+   *
+   * @generated from field: google.protobuf.Timestamp not_before = 9;
+   */
+  notBefore?: Timestamp | undefined;
+
+  /**
+   * 0 to 9; of the tasks that are ready on a queue, higher ones go first. Default 4.
+   *
+   * @generated from field: optional uint32 priority = 10;
+   */
+  priority?: number | undefined;
 };
 
 /**
@@ -105,6 +127,13 @@ export type SubmitResponse = Message<"forebay.task.v1.SubmitResponse"> & {
    * @generated from field: bool replayed = 3;
    */
   replayed: boolean;
+
+  /**
+   * With an idempotency key: until when it stands for this task.
+   *
+   * @generated from field: google.protobuf.Timestamp idempotency_expires_at = 4;
+   */
+  idempotencyExpiresAt?: Timestamp | undefined;
 };
 
 /**
@@ -163,6 +192,47 @@ export const GetResponseSchema: GenMessage<GetResponse> = /*@__PURE__*/
   messageDesc(file_forebay_task_v1_task, 3);
 
 /**
+ * @generated from message forebay.task.v1.CancelRequest
+ */
+export type CancelRequest = Message<"forebay.task.v1.CancelRequest"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+};
+
+/**
+ * Describes the message forebay.task.v1.CancelRequest.
+ * Use `create(CancelRequestSchema)` to create a new message.
+ */
+export const CancelRequestSchema: GenMessage<CancelRequest> = /*@__PURE__*/
+  messageDesc(file_forebay_task_v1_task, 4);
+
+/**
+ * @generated from message forebay.task.v1.CancelResponse
+ */
+export type CancelResponse = Message<"forebay.task.v1.CancelResponse"> & {
+  /**
+   * Its state is CANCELLED.
+   *
+   * @generated from field: forebay.task.v1.Task task = 1;
+   */
+  task?: Task | undefined;
+
+  /**
+   * @generated from field: forebay.task.v1.Result result = 2;
+   */
+  result?: Result | undefined;
+};
+
+/**
+ * Describes the message forebay.task.v1.CancelResponse.
+ * Use `create(CancelResponseSchema)` to create a new message.
+ */
+export const CancelResponseSchema: GenMessage<CancelResponse> = /*@__PURE__*/
+  messageDesc(file_forebay_task_v1_task, 5);
+
+/**
  * @generated from message forebay.task.v1.Task
  */
 export type Task = Message<"forebay.task.v1.Task"> & {
@@ -199,6 +269,13 @@ export type Task = Message<"forebay.task.v1.Task"> & {
    * @generated from field: google.protobuf.Timestamp finished_at = 6;
    */
   finishedAt?: Timestamp | undefined;
+
+  /**
+   * How often an operator has given the task a new life after it had ended dead.
+   *
+   * @generated from field: uint32 generation = 7;
+   */
+  generation: number;
 };
 
 /**
@@ -206,10 +283,10 @@ export type Task = Message<"forebay.task.v1.Task"> & {
  * Use `create(TaskSchema)` to create a new message.
  */
 export const TaskSchema: GenMessage<Task> = /*@__PURE__*/
-  messageDesc(file_forebay_task_v1_task, 4);
+  messageDesc(file_forebay_task_v1_task, 6);
 
 /**
- * The one final end of a task: the same for every reader, for ever.
+ * The one final end of a task: the same for every reader, for ever (within one generation of the task).
  *
  * @generated from message forebay.task.v1.Result
  */
@@ -244,7 +321,7 @@ export type Result = Message<"forebay.task.v1.Result"> & {
  * Use `create(ResultSchema)` to create a new message.
  */
 export const ResultSchema: GenMessage<Result> = /*@__PURE__*/
-  messageDesc(file_forebay_task_v1_task, 5);
+  messageDesc(file_forebay_task_v1_task, 7);
 
 /**
  * Why a task did not succeed; mirrors application/problem+json.
@@ -272,7 +349,7 @@ export type Problem = Message<"forebay.task.v1.Problem"> & {
  * Use `create(ProblemSchema)` to create a new message.
  */
 export const ProblemSchema: GenMessage<Problem> = /*@__PURE__*/
-  messageDesc(file_forebay_task_v1_task, 6);
+  messageDesc(file_forebay_task_v1_task, 8);
 
 /**
  * @generated from enum forebay.task.v1.TaskState
@@ -386,6 +463,19 @@ export const TaskService: GenService<{
     methodKind: "unary";
     input: typeof GetRequestSchema;
     output: typeof GetResponseSchema;
+  },
+  /**
+   * Ends a task that has not ended as CANCELLED: one that waits is not handed out, one that runs is called off. Answers
+   * when that is final. A task that was cancelled before answers the same again; one that has ended otherwise is
+   * FAILED_PRECONDITION, code TASK_ENDED, with its state in metadata `forebay-state`. NOT_FOUND as with Get.
+   * UNAVAILABLE with code OUTCOME_UNKNOWN: it may have been cancelled; ask again.
+   *
+   * @generated from rpc forebay.task.v1.TaskService.Cancel
+   */
+  cancel: {
+    methodKind: "unary";
+    input: typeof CancelRequestSchema;
+    output: typeof CancelResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_forebay_task_v1_task, 0);
