@@ -1,0 +1,68 @@
+import {
+  backoffIsKept,
+  deadHaveLetters,
+  deadlineIsKept,
+  delayIsKept,
+  nothingExpiresEarly,
+} from './checkers/attempts.ts'
+import { cancelledOnlyWhenAsked, refusedCancelsDoNothing } from './checkers/cancellation.ts'
+import {
+  bodyReachesWorker,
+  keptInLog,
+  keptTasksEnd,
+  keysArePrivate,
+  nothingUnasked,
+  oneTaskPerKey,
+  oneTaskPerKeyInLog,
+} from './checkers/durability.ts'
+import { callersGetThrough, drains, nothingBreaks } from './checkers/liveness.ts'
+import { commitBehind, commitsGoForward, commitsUnderOwnEpoch } from './checkers/offsets.ts'
+import { attemptsAreCounted, begunAfterEnds, begunInOrder, neverBackwards, oneAtATime } from './checkers/order.ts'
+import {
+  firstResultWins,
+  noStepBack,
+  nothingBeforeItsWork,
+  oneAnswer,
+  waitersAreWoken,
+  waitsEndOnce,
+} from './checkers/visibility.ts'
+import type { Checker, History, Violation } from './history.ts'
+
+/** Everything that can be said against a run; the most telling first. */
+export function check(history: History, checkers: readonly Checker[] = CHECKERS): Violation[] {
+  return checkers.flatMap((checker) => checker(history))
+}
+
+export const CHECKERS: readonly Checker[] = [
+  nothingBreaks,
+  keptInLog,
+  nothingUnasked,
+  oneTaskPerKey,
+  oneTaskPerKeyInLog,
+  keysArePrivate,
+  oneAnswer,
+  firstResultWins,
+  noStepBack,
+  nothingBeforeItsWork,
+  commitBehind,
+  commitsGoForward,
+  commitsUnderOwnEpoch,
+  begunInOrder,
+  begunAfterEnds,
+  neverBackwards,
+  oneAtATime,
+  attemptsAreCounted,
+  backoffIsKept,
+  deadlineIsKept,
+  nothingExpiresEarly,
+  delayIsKept,
+  deadHaveLetters,
+  bodyReachesWorker,
+  cancelledOnlyWhenAsked,
+  refusedCancelsDoNothing,
+  waitersAreWoken,
+  waitsEndOnce,
+  keptTasksEnd,
+  callersGetThrough,
+  drains,
+]

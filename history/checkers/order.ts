@@ -1,0 +1,155 @@
+import type { Checker, EventOf, History, Violation } from '../history.ts'
+import { eventsOf, firstBy, lifeOf } from '../select.ts'
+
+/**
+ * The tasks of one ordering key, in the order of the log. A delayed task takes its place when it comes back to the log,
+ * a redriven one with its new record.
+ */
+function linesOf(history: History): EventOf<'log.task'>[][] {
+  const ready = eventsOf(history, 'log.task').filter(
+    (record) => record.key !== null && record.delayMs === 0 && (history.queues.get(record.queue)?.ordered ?? false),
+  )
+  const inOrder = ready.sort((one, other) => one.partition - other.partition || one.offset - other.offset)
+  const places = [...firstBy(inOrder, lifeOf).values()]
+  return [...Map.groupBy(places, ({ queue, key }) => JSON.stringify([queue, key])).values()]
+}
+
+/** O-1: the tasks of a key are begun in the order of the log. */
+export const begunInOrder: Checker = (history) => {
+  const starts = firstBy(eventsOf(history, 'exec.start'), lifeOf)
+  const violations: Violation[] = []
+  for (const line of linesOf(history)) {
+    let last: { readonly record: EventOf<'log.task'>; readonly start: EventOf<'exec.start'> } | null = null
+    for (const record of line) {
+      const start = starts.get(lifeOf(record))
+      if (start === undefined) continue
+      if (last !== null && start.t < last.start.t) {
+        violations.push({
+          invariant: 'O-1',
+          says: `Key ${record.key} of ${record.queue}: the task at ${record.offset} was begun before the one at ${last.record.offset}.`,
+          witness: [last.record, record, start, last.start],
+        })
+      }
+      if (last === null || start.t >= last.start.t) last = { record, start }
+    }
+  }
+  return violations
+}
+
+/** O-3 and more: a task of a key is begun only when the end of each earlier one is in the log. */
+export const begunAfterEnds: Checker = (history) => {
+  const starts = firstBy(eventsOf(history, 'exec.start'), lifeOf)
+  const results = firstBy(eventsOf(history, 'log.result'), lifeOf)
+  const violations: Violation[] = []
+  for (const line of linesOf(history)) {
+    let open: EventOf<'log.task'> | null = null
+    let openUntil = Number.NEGATIVE_INFINITY
+    for (const record of line) {
+      const start = starts.get(lifeOf(record))
+      if (start !== undefined && open !== null && start.t < openUntil && record.t < start.t) {
+        const result = results.get(lifeOf(open))
+        violations.push({
+          invariant: 'O-3',
+          says: `Key ${record.key} of ${record.queue}: the task at ${record.offset} was begun before the one at ${open.offset} had its end in the log.`,
+          witness: [open, record, start, ...(result === undefined ? [] : [result])],
+        })
+      }
+      const until = results.get(lifeOf(record))?.t ?? Number.POSITIVE_INFINITY
+      if (until > openUntil) {
+        openUntil = until
+        open = record
+      }
+    }
+  }
+  return violations
+}
+
+/** O-2: under one assignment, the executions of a key go forward in the log, never back. */
+export const neverBackwards: Checker = (history) => {
+  const offsets = new Map<string, number[]>()
+  for (const record of eventsOf(history, 'log.task')) {
+    const life = lifeOf(record)
+    const own = offsets.get(life)
+    if (own === undefined) offsets.set(life, [record.offset])
+    else own.push(record.offset)
+  }
+  const reached = new Map<string, { readonly offset: number; readonly start: EventOf<'exec.start'> }>()
+  const violations: Violation[] = []
+  for (const start of eventsOf(history, 'exec.start')) {
+    if (start.owner === undefined || start.key === null || !history.queues.get(start.queue)?.ordered) continue
+    const name = JSON.stringify([start.queue, start.key, start.owner.epoch])
+    const before = reached.get(name)
+    const possible = offsets.get(lifeOf(start)) ?? []
+    const offset = possible.filter((one) => before === undefined || one >= before.offset).sort((a, b) => a - b)[0]
+    if (offset !== undefined) {
+      reached.set(name, { offset, start })
+    } else if (before !== undefined && possible.length > 0) {
+      violations.push({
+        invariant: 'O-2',
+        says: `Key ${start.key} of ${start.queue}: after the task at ${before.offset} the same owner ran an earlier one.`,
+        witness: [before.start, start],
+      })
+    }
+  }
+  return violations
+}
+
+/** O-4: one owner has at most one attempt of a key, and of a task, under way. */
+export const oneAtATime: Checker = (history) => {
+  const open = new Map<string, EventOf<'exec.start'>>()
+  const nameOf = (start: EventOf<'exec.start'>) => {
+    const ordered = start.key !== null && history.queues.get(start.queue)?.ordered
+    return JSON.stringify([start.queue, ordered ? start.key : start.taskId, ordered, start.owner?.epoch])
+  }
+  const names = new Map<string, string>()
+  const violations: Violation[] = []
+  for (const event of history.events) {
+    if (event.type === 'exec.over') {
+      const name = names.get(event.execution)
+      if (name !== undefined && open.get(name)?.execution === event.execution) open.delete(name)
+    }
+    if (event.type !== 'exec.start' || event.owner === undefined) continue
+    const name = nameOf(event)
+    const other = open.get(name)
+    if (other !== undefined) {
+      violations.push({
+        invariant: 'O-4',
+        says: `Two attempts of ${event.key === null ? `task ${event.taskId}` : `key ${event.key}`} of ${event.queue} were under way at once.`,
+        witness: [other, event],
+      })
+    }
+    names.set(event.execution, name)
+    open.set(name, event)
+  }
+  return violations
+}
+
+/** O-6, R-1: under one assignment the attempts of a task are numbered upwards, and never beyond the queue's limit. */
+export const attemptsAreCounted: Checker = (history) => {
+  const records = Map.groupBy(eventsOf(history, 'log.task'), lifeOf)
+  const last = new Map<string, EventOf<'exec.start'>>()
+  const violations: Violation[] = []
+  for (const start of eventsOf(history, 'exec.start')) {
+    const { attemptsMax } = history.queues.get(start.queue)!
+    if (start.attempt > attemptsMax) {
+      violations.push({
+        invariant: 'R-1',
+        says: `Attempt ${start.attempt} of task ${start.taskId} was begun; its queue allows ${attemptsMax}.`,
+        witness: [start],
+      })
+    }
+    // A second record of a task counts anew: which of them an attempt is of cannot be told.
+    if (start.owner === undefined || (records.get(lifeOf(start))?.length ?? 0) > 1) continue
+    const name = `${lifeOf(start)} ${start.owner.epoch}`
+    const before = last.get(name)
+    if (before !== undefined && start.attempt <= before.attempt) {
+      violations.push({
+        invariant: 'O-6',
+        says: `One owner began attempt ${start.attempt} of task ${start.taskId} after attempt ${before.attempt}.`,
+        witness: [before, start],
+      })
+    }
+    last.set(name, start)
+  }
+  return violations
+}
