@@ -1,4 +1,5 @@
 import { ForebayError } from '@forebay/protocol'
+import { followSteps, nameOf, pointerSteps } from '../json-pointer.ts'
 import type { KeySource } from '../options.ts'
 
 /** What a door knows of a request beside its body. */
@@ -80,28 +81,6 @@ function finderOf(source: KeySource): Find {
       return value === undefined ? undefined : keyFromHeader(value, source.header)
     }
   }
-  const steps = source.pointer
-    .split('/')
-    .slice(1)
-    .map((step) => step.replaceAll('~1', '/').replaceAll('~0', '~'))
-  return (_, body) => keyText(follow(body(), steps))
-}
-
-/** RFC 6901; undefined where the pointer leads nowhere. */
-function follow(root: unknown, steps: readonly string[]): unknown {
-  let at = root
-  for (const step of steps) {
-    if (typeof at !== 'object' || at === null || !Object.hasOwn(at, step)) return undefined
-    if (Array.isArray(at) && !ARRAY_INDEX.test(step)) return undefined
-    at = (at as Record<string, unknown>)[step]
-  }
-  return at
-}
-
-const ARRAY_INDEX = /^(?:0|[1-9]\d*)$/
-
-/** Text as it is, whole numbers in decimal; larger ones would run together where JSON's numbers lose digits. */
-function keyText(value: unknown): string | undefined {
-  if (typeof value === 'string') return value
-  return typeof value === 'number' && Number.isSafeInteger(value) ? String(value) : undefined
+  const steps = pointerSteps(source.pointer)
+  return (_, body) => nameOf(followSteps(body(), steps))
 }

@@ -1,0 +1,169 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { shareOf } from '../src/dispatch/partition-share.ts'
+import { BUDGET_WINDOW_MS, RETRIES_FREE, RetryBudget } from '../src/dispatch/retry-budget.ts'
+import { TokenBucket } from '../src/dispatch/token-bucket.ts'
+import { ManualClock } from '../src/store/contract/manual-clock.ts'
+
+const rate = fc.record({ count: fc.integer({ min: 1, max: 500 }), perMs: fc.constantFrom(1_000, 60_000, 3_600_000) })
+
+test('a rate is never exceeded: in any stretch of time at most its burst and its share of the stretch', () => {
+  fc.assert(
+    fc.property(
+      rate,
+      fc.double({ min: 0.01, max: 1, noNaN: true }),
+      fc.array(fc.oneof(fc.nat(2_000), fc.constant(0)), { maxLength: 300 }),
+      (given, share, waits) => {
+        const clock = new ManualClock()
+        const bucket = new TokenBucket(given, clock)
+        bucket.share = share
+        const perMs = (given.count / given.perMs) * share
+        const burst = Math.max(1, perMs * 1_000)
+        const taken: number[] = []
+        for (const waitMs of waits) {
+          clock.advance(waitMs)
+          for (let asks = 0; asks < 20; asks++) if (bucket.tryTake()) taken.push(clock.monotonicMs())
+        }
+        for (const [first, fromMs] of taken.entries()) {
+          for (let last = first; last < taken.length; last++) {
+            assert.ok(last - first + 1 <= burst + perMs * (taken[last]! - fromMs) + 1e-6)
+          }
+        }
+      },
+    ),
+  )
+})
+
+test('what is waited for is there: after readyInMs a token can be taken, and before it none', () => {
+  fc.assert(
+    fc.property(rate, fc.double({ min: 0.01, max: 1, noNaN: true }), fc.nat(200), (given, share, takes) => {
+      const clock = new ManualClock()
+      const bucket = new TokenBucket(given, clock)
+      bucket.share = share
+      for (let i = 0; i < takes; i++) {
+        const waitMs = bucket.readyInMs()
+        if (waitMs > 1) {
+          clock.advance(waitMs - 1)
+          assert.equal(bucket.tryTake(), false)
+          clock.advance(1)
+        } else clock.advance(waitMs)
+        assert.equal(bucket.tryTake(), true)
+      }
+    }),
+  )
+})
+
+test('one second is saved up and no more, and a slow rate saves one', () => {
+  const clock = new ManualClock()
+  const fast = new TokenBucket({ count: 5, perMs: 1_000 }, clock)
+  const slow = new TokenBucket({ count: 1, perMs: 3_600_000 }, clock)
+  clock.advance(86_400_000)
+  assert.equal(takeAll(fast), 5)
+  assert.equal(takeAll(slow), 1)
+  assert.equal(slow.readyInMs(), 3_600_000)
+})
+
+test('a new share counts from then on, and what was saved up under a larger one is gone', () => {
+  const clock = new ManualClock()
+  const bucket = new TokenBucket({ count: 100, perMs: 1_000 }, clock)
+  bucket.share = 0.25
+  assert.equal(takeAll(bucket), 25)
+  clock.advance(400)
+  bucket.share = 1
+  assert.equal(takeAll(bucket), 10)
+  clock.advance(400)
+  assert.equal(takeAll(bucket), 40)
+})
+
+test('whatever the history, retries stay within the budget of the ten seconds before each', () => {
+  fc.assert(
+    fc.property(
+      fc.double({ min: 0, max: 2, noNaN: true }),
+      fc.array(fc.record({ waitMs: fc.oneof(fc.nat(50), fc.nat(4_000)), firsts: fc.nat(30), retries: fc.nat(30) }), {
+        maxLength: 100,
+      }),
+      (ratio, steps) => {
+        const clock = new ManualClock()
+        const budget = new RetryBudget(ratio, clock)
+        const firsts: number[] = []
+        const retries: number[] = []
+        const within = (times: readonly number[]) =>
+          times.filter((ms) => ms > clock.monotonicMs() - BUDGET_WINDOW_MS).length
+        for (const step of steps) {
+          clock.advance(step.waitMs)
+          for (let i = 0; i < step.firsts; i++) {
+            budget.firstAttempt()
+            firsts.push(clock.monotonicMs())
+          }
+          for (let i = 0; i < step.retries; i++) {
+            if (!budget.tryRetry()) continue
+            retries.push(clock.monotonicMs())
+            assert.ok(within(retries) <= ratio * within(firsts) + RETRIES_FREE + 1e-9)
+          }
+        }
+        const windows = Math.floor(clock.monotonicMs() / BUDGET_WINDOW_MS) + 1
+        assert.ok(retries.length <= ratio * firsts.length + RETRIES_FREE * windows + 1e-9, 'and over all of it')
+      },
+    ),
+  )
+})
+
+test('a handful of retries is free, and comes back with time', () => {
+  const clock = new ManualClock()
+  const budget = new RetryBudget(0.1, clock)
+  assert.equal(retryAll(budget), RETRIES_FREE)
+  clock.advance(BUDGET_WINDOW_MS + 1_000)
+  for (let i = 0; i < 200; i++) budget.firstAttempt()
+  assert.equal(retryAll(budget), RETRIES_FREE + 20)
+})
+
+test('without a ratio every retry is let through', () => {
+  const budget = new RetryBudget(null, new ManualClock())
+  for (let i = 0; i < 10_000; i++) assert.ok(budget.tryRetry())
+})
+
+test('the parts of all owners add up to the whole, whoever owns what', () => {
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 1, max: 64 }),
+      fc.nat(5_000),
+      fc.array(fc.nat(9), { minLength: 64, maxLength: 64 }),
+      (partitions, extra, ownerOf) => {
+        const total = partitions + extra
+        const owners = new Map<number, Set<number>>()
+        for (let partition = 0; partition < partitions; partition++) {
+          const owner = ownerOf[partition]!
+          owners.set(owner, (owners.get(owner) ?? new Set()).add(partition))
+        }
+        const parts = [...owners.values()].map((owned) => shareOf(total, owned, partitions))
+        assert.equal(
+          parts.reduce((sum, part) => sum + part, 0),
+          total,
+        )
+      },
+    ),
+  )
+})
+
+test('an owner gets at least one, and who owns nothing gets nothing', () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 64 }), fc.integer({ min: 1, max: 64 }), fc.nat(63), (total, count, which) => {
+      const part = shareOf(total, new Set([which % count]), count)
+      assert.ok(part >= 1 && part <= Math.ceil(total / count))
+      assert.equal(shareOf(total, new Set(), count), 0)
+    }),
+  )
+})
+
+function takeAll(bucket: TokenBucket): number {
+  let taken = 0
+  while (bucket.tryTake()) taken++
+  return taken
+}
+
+function retryAll(budget: RetryBudget): number {
+  let retried = 0
+  while (budget.tryRetry()) retried++
+  return retried
+}
