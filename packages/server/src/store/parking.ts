@@ -19,8 +19,9 @@ export interface Parking {
    */
   own(queue: string, partition: number): Promise<Ownership>
   /**
-   * Adds rows, or replaces those of the same offset, which then wait again; all or nothing, durably.
-   * Throws ParkingFenced.
+   * Adds rows, or replaces those of the same offset, which then wait again; all or nothing, durably. A row 'behind'
+   * changes nothing of one that is there already: its record was delivered once more, or it was taken and is handed
+   * back; that row only waits again, with the attempts and the time it had. Throws ParkingFenced.
    */
   park(owned: Owned, rows: readonly RowToPark[]): Promise<void>
   /**
@@ -85,7 +86,7 @@ export interface RowToPark {
 /**
  * - delayed: not before a time the caller named.
  * - backoff: the next attempt is further away than a task should block its partition's window.
- * - behind: an earlier task of its key is parked.
+ * - behind: an earlier task of its key is parked. Due at once when none is before it in its line any more.
  * - blocking: it waited in a window that was full because of it.
  * - exhausted: its attempts are used up, and the queue says to keep it for an operator.
  */
