@@ -30,9 +30,15 @@ export interface Parking {
    * first. Partitions that are owned no more are passed over.
    */
   take(queue: string, owned: readonly Owned[], limit: number): Promise<Taken>
-  /** Takes the first rows of a key's line, in order of offset, due or not, as far as nobody has taken them. */
+  /**
+   * Takes the first rows of a key's line, in order of offset, due or not, as far as nobody has taken them.
+   * Throws ParkingFenced: nothing there must not be mistaken for an empty line.
+   */
   takeLine(owned: Owned, key: string, limit: number): Promise<readonly ParkedRow[]>
-  /** These are finished: their results, dead letters or new records are in the log. Throws ParkingFenced. */
+  /**
+   * These are finished: their results, dead letters or new records are in the log. Throws ParkingFenced, also where
+   * `offsets` is empty: so an owner asks whether it still is one.
+   */
   remove(owned: Owned, offsets: readonly number[]): Promise<void>
   /** Removes rows of these tasks that nobody has taken (they were cancelled); resolves with the ids that it removed. */
   drop(owned: Owned, taskIds: readonly string[]): Promise<readonly string[]>
