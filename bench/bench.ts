@@ -3,17 +3,26 @@ import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { requireCommand } from '../scripts/rig/debian.ts'
 import { compare } from './compare.ts'
+import { delays } from './delays.ts'
 import { memory } from './memory.ts'
 import { printProfiles } from './profile.ts'
+import { promisesCost } from './promises.ts'
 import { CONNECTIONS, type Connections } from './scenario.ts'
+import { stuckKey } from './stuck-key.ts'
 
 const USAGE = `npm run bench -- accept|roundtrip [--broker embedded|kafka|both] [--rounds N] [--seconds N] [--connections 1,64,256] [--only NAME] [--profile DIR]
 npm run bench -- memory [--broker embedded|kafka] [--tasks N]
+npm run bench -- delays [--broker embedded|kafka] [--tasks N]
+npm run bench -- stuck-key [--rounds N] [--seconds N] [--tasks N]
+npm run bench -- promises [--rounds N] [--seconds N]
 npm run bench -- profile DIR|FILE... [--tasks N]
 
 accept      POSTs that are kept; nobody works on them
 roundtrip   POSTs that are worked on, with the worker's answer as response
 memory      memory of each Forebay process over many round trips
+delays      tasks that are due within the same minute: how late they begin
+stuck-key   throughput of other keys while one is parked, and what its line costs
+promises    what a queue's policies cost
 profile     where the CPU time of --profile went
 Figures are told as ratios to what was measured in the same rounds; see docs/benchmarks.md.`
 
@@ -35,6 +44,16 @@ process.exitCode = (await run()) ? 0 : 1
 async function run(): Promise<boolean> {
   if (name === 'profile' && files.length > 0) {
     return printProfiles(files, values.tasks === undefined ? null : count('tasks', values.tasks))
+  }
+  if (name === 'delays') {
+    const broker = oneOf(['embedded', 'kafka'], values.broker)
+    return delays({ broker, tasks: count('tasks', values.tasks ?? '100000') })
+  }
+  if (name === 'stuck-key' || name === 'promises') {
+    await requireCommand('wrk', 'wrk')
+    const rounds = { rounds: count('rounds', values.rounds), seconds: count('seconds', values.seconds) }
+    if (name === 'promises') return promisesCost(rounds)
+    return stuckKey({ ...rounds, behind: count('tasks', values.tasks ?? '20000') })
   }
   if (name === 'accept' || name === 'roundtrip' || name === 'memory') {
     await requireCommand('wrk', 'wrk')

@@ -1,11 +1,21 @@
 -- wrk: POSTs a JSON body of exactly 512 bytes and prints one line of JSON. BENCH_PREFER is sent as Prefer;
--- BENCH_STATUS is the one status that counts as right.
+-- BENCH_STATUS is the one status that counts as right;
+-- with BENCH_KEYS the requests name so many keys in turn.
 local head, tail = '{"id":"order-000001","data":"', '"}'
 wrk.method = "POST"
 wrk.body = head .. string.rep("x", 512 - #head - #tail) .. tail
 wrk.headers["Content-Type"] = "application/json"
 local prefer = os.getenv("BENCH_PREFER")
 if prefer then wrk.headers["Prefer"] = prefer end
+local keys = tonumber(os.getenv("BENCH_KEYS"))
+if keys then
+  local turn = 0
+  request = function()
+    turn = turn + 1
+    wrk.headers["Forebay-Key"] = "key-" .. turn % keys
+    return wrk.format()
+  end
+end
 local expected = tonumber(os.getenv("BENCH_STATUS"))
 
 -- Each thread has Lua of its own; the count is collected from them at the end.

@@ -8,6 +8,8 @@ export interface LoadOptions {
   /** The one status that counts as right. */
   readonly status: number
   readonly prefer: string | null
+  /** Each request names one of so many keys. Default: none. */
+  readonly keys?: number
 }
 
 /** What wrk saw from outside. One thread of it: it shares two cores with all that it measures. */
@@ -33,6 +35,7 @@ export async function runWrk(options: LoadOptions): Promise<Load> {
     args: ['-t1', `-c${connections}`, `-d${seconds}s`, '--timeout', TIMEOUT, '--latency', '-s', SCRIPT, options.url],
     env: {
       BENCH_STATUS: String(options.status),
+      ...(options.keys === undefined ? {} : { BENCH_KEYS: String(options.keys) }),
       ...(options.prefer === null ? {} : { BENCH_PREFER: options.prefer }),
     },
   })

@@ -1,0 +1,85 @@
+import { fileURLToPath } from 'node:url'
+import { Pool } from 'undici'
+import { startForebay } from '../e2e/forebay.ts'
+import { startProcess } from '../scripts/rig/process.ts'
+import { store } from './compare.ts'
+import { describeMachine } from './machine.ts'
+import { comparePair, type Side } from './pair.ts'
+import { residentBytes } from './process-figures.ts'
+
+export interface StuckKeyOptions {
+  readonly rounds: number
+  readonly seconds: number
+  /** Tasks that stand behind the stuck one. */
+  readonly behind: number
+}
+
+/**
+ * Round trips of 200 keys, with and without one key that is parked and has a long line behind it: two servers, measured
+ * in turn. True when the others keep `SHARE_LEAST` of their throughput and the line costs no memory.
+ */
+export async function stuckKey({ rounds, seconds, behind }: StuckKeyOptions): Promise<boolean> {
+  const machine = describeMachine()
+  await using free = await startSubject('none parked')
+  await using stuck = await startSubject('one parked')
+  await park(stuck.url, 100)
+  const before = residentBytes(stuck.pid)
+  await park(stuck.url, behind)
+  const pair = { rounds, seconds, connections: 64, keys: 200 }
+  const { ratio: share, samples } = await comparePair(free, stuck, pair)
+  const grownBytes = residentBytes(stuck.pid) - before
+  const bytesEach = grownBytes / behind
+  console.log(`throughput of the other keys: ${share.toFixed(2)} of that without a parked key (goal ${SHARE_LEAST})`)
+  console.log(
+    `memory: ${(grownBytes / 2 ** 20).toFixed(1)} MiB more with ${behind} behind (${bytesEach.toFixed(0)} bytes each)`,
+  )
+  await store('stuck-key', { machine, behind, share, grownBytes, samples })
+  return share >= SHARE_LEAST
+}
+
+const SHARE_LEAST = 0.9
+const QUEUE = 'bench'
+const WORKER = fileURLToPath(new URL('subjects/stuck-worker.ts', import.meta.url))
+
+interface Subject extends AsyncDisposable, Side {
+  readonly pid: number
+}
+
+async function startSubject(name: string): Promise<Subject> {
+  await using stack = new AsyncDisposableStack()
+  // The stuck one fails at once, and its next attempt is an hour away.
+  const queue = { order: 'key', retry: { backoff: '1h', backoffMax: '1h', within: '24h', jitter: 'none' } }
+  const forebay = stack.use(await startForebay({ config: { queues: { [QUEUE]: queue } } }))
+  const worker = stack.use(
+    startProcess({ name: 'worker', command: process.execPath, args: [WORKER, forebay.grpc, QUEUE] }),
+  )
+  await worker.line(/ready/)
+  const started = stack.move()
+  return {
+    name,
+    url: `${forebay.url}/v1/queues/${QUEUE}/tasks`,
+    pid: forebay.rig.pid,
+    [Symbol.asyncDispose]: () => started.disposeAsync(),
+  }
+}
+
+/** Hands in so many of one key, and waits until the last of them is parked. */
+async function park(url: string, count: number): Promise<void> {
+  const pool = new Pool(new URL(url).origin, { connections: 16 })
+  let left = count
+  let lastId = ''
+  const lane = async () => {
+    while (left > 0) {
+      left--
+      const headers = { 'forebay-key': 'stuck', 'content-type': 'text/plain' }
+      const { body } = await pool.request({ method: 'POST', path: new URL(url).pathname, headers, body: 'stuck' })
+      lastId = ((await body.json()) as { id: string }).id
+    }
+  }
+  await Promise.all(Array.from({ length: 16 }, lane))
+  for (let state = ''; state !== 'parked'; ) {
+    const { body } = await pool.request({ method: 'GET', path: `/v1/tasks/${lastId}` })
+    state = ((await body.json()) as { state: string }).state
+  }
+  await pool.close()
+}
