@@ -2,6 +2,7 @@ import type { LogRecord, RecordHeader, RecordToPublish } from '@forebay/broker'
 import { isErrorCode } from '@forebay/protocol'
 import { isoTime } from './iso-time.ts'
 import {
+  type AttemptRecord,
   type BlobRef,
   type EndState,
   type Fault,
@@ -259,6 +260,10 @@ export interface DeadLetter {
   readonly state: Exclude<EndState, 'succeeded'>
   readonly fault: Fault
   readonly atMs: number
+  /** Of the task that ended here. Default 0. */
+  readonly generation?: number
+  /** Failed attempts, oldest first: keep them with `rememberAttempt`, from a task's first failure on. Default none. */
+  readonly history?: readonly AttemptRecord[]
 }
 
 /** Original bytes, key and headers, and beside them why it is here and where it came from (P10). */

@@ -90,6 +90,20 @@ export type Outcome =
   | { readonly kind: 'cancelled'; readonly worker?: string }
   | { readonly kind: 'worker-lost'; readonly message: string; readonly worker?: string }
 
+/** One attempt of a task as its dead letter tells of it. */
+export interface AttemptRecord {
+  /** 1 for the first of the task's generation. */
+  readonly number: number
+  /** Wall time, ms since 1970. */
+  readonly beganAtMs: number
+  readonly endedAtMs: number
+  readonly code: ErrorCode
+  /** Cut to `ATTEMPT_DETAIL_CHARS_MAX` in the dead letter. */
+  readonly detail: string
+  /** Name of the worker, or the target's address; null where nobody said. */
+  readonly worker: string | null
+}
+
 export type EndState = 'succeeded' | 'failed' | 'dead' | 'cancelled' | 'expired'
 export type OpenState = 'pending' | 'running' | 'retrying' | 'parked'
 export type TaskState = OpenState | EndState
