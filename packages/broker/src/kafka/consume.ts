@@ -5,7 +5,7 @@ import { WINDOW_OFFSETS_MAX } from '../offset-ledger.ts'
 import { Assignment, type AssignmentEvents, type Epoch, type Window } from './assignment.ts'
 import type { Cluster } from './cluster.ts'
 import { commitPositions, fetchCommitted } from './commit.ts'
-import type { FetchLoops } from './fetch-loop.ts'
+import type { Fetching } from './fetch-loop.ts'
 import { CODE, messageOf } from './kafka-error.ts'
 import { type Holder, Membership } from './membership.ts'
 import { listOffsets, type TopicPartition } from './offsets.ts'
@@ -18,7 +18,7 @@ export const WINDOW_BYTES_DEFAULT = 32 * 1024 * 1024
 /** One member's view of its group: batches from the partitions it has at the moment. */
 export class KafkaSubscription implements Subscription, Holder, AssignmentEvents {
   readonly #cluster: Cluster
-  readonly #loops: FetchLoops
+  readonly #loops: Fetching
   readonly #group: string
   readonly #window: Window
   readonly #onAssigned: (assigned: AssignedPartition) => void
@@ -34,7 +34,7 @@ export class KafkaSubscription implements Subscription, Holder, AssignmentEvents
 
   constructor(
     cluster: Cluster,
-    loops: FetchLoops,
+    loops: Fetching,
     request: ConsumeRequest,
     onClose: (subscription: KafkaSubscription) => void,
   ) {

@@ -38,6 +38,9 @@ export interface PartitionReader {
   outOfRange(): void
 }
 
+/** What readers need of the loops. */
+export type Fetching = Pick<FetchLoops, 'add' | 'remove' | 'wake'>
+
 interface State {
   /** Of the partition, see keyOf. */
   readonly key: string

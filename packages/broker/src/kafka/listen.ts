@@ -1,7 +1,7 @@
 import { ForebayError } from '@forebay/protocol'
 import type { Listener, ListenRequest, LogRecord } from '../broker.ts'
 import type { Cluster } from './cluster.ts'
-import type { FetchLoops, PartitionReader } from './fetch-loop.ts'
+import type { Fetching, PartitionReader } from './fetch-loop.ts'
 import { listOffsets } from './offsets.ts'
 import { Pull } from './pull.ts'
 import { untilItWorks } from './retry.ts'
@@ -12,7 +12,7 @@ const BUFFERED_BYTES_MAX = 4 * 1024 * 1024
 /** Fixes the place, then reads from there on for ever. */
 export async function listen(
   cluster: Cluster,
-  loops: FetchLoops,
+  loops: Fetching,
   request: ListenRequest,
   signal: AbortSignal,
   onClose: (listener: KafkaListener) => void,
@@ -35,7 +35,7 @@ export class KafkaListener implements Listener, PartitionReader {
   readonly from: number
   offset: number
   readonly #cluster: Cluster
-  readonly #loops: FetchLoops
+  readonly #loops: Fetching
   readonly #onClose: (listener: KafkaListener) => void
   readonly #closing = new AbortController()
   readonly #pull: Pull<readonly LogRecord[]>
@@ -44,7 +44,7 @@ export class KafkaListener implements Listener, PartitionReader {
 
   constructor(
     cluster: Cluster,
-    loops: FetchLoops,
+    loops: Fetching,
     place: { readonly topic: string; readonly partition: number },
     from: number,
     onClose: (listener: KafkaListener) => void,

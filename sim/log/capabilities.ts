@@ -1,0 +1,9 @@
+import type { BrokerCapabilities } from '@forebay/broker'
+
+export const SIM_CAPABILITIES: BrokerCapabilities = {
+  name: 'kafka',
+  durability: 'replicated',
+  shared: true,
+  doneSetSurvivesRestart: true,
+  recordBytesMax: 64 * 1024,
+}
