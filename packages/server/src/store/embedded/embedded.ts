@@ -25,28 +25,36 @@ import { WriteLine } from './write-line.ts'
  * Its reservations fence by time: a claim that was neither confirmed nor released within `claimMs` may be resumed by
  * another request, so `claimMs` is longer than any append can take.
  */
-export function embeddedStore(options: EmbeddedStoreOptions): Store {
-  return new EmbeddedStore(resolveEmbeddedStore(options))
+export function embeddedStore(options: EmbeddedStoreOptions, start: StartThread = startThread): Store {
+  return new EmbeddedStore(resolveEmbeddedStore(options), start)
+}
+
+/** Starts whoever owns the file; another one in place of the thread lets a simulation decide what becomes of each call. */
+export type StartThread = () => ThreadCaller<StoreCalls>
+
+function startThread(): ThreadCaller<StoreCalls> {
+  return callThread(new Worker(new URL('./store-thread.ts', import.meta.url), { name: 'forebay-store' }))
 }
 
 class EmbeddedStore implements Store {
   readonly capabilities: StoreCapabilities = { name: 'embedded', shared: false, cannot: [] }
   readonly parking = null
   readonly #options: ResolvedEmbeddedStore
+  readonly #start: StartThread
   #phase: 'new' | 'opening' | 'open' | 'closed' = 'new'
   #running: RunningStore | null = null
   #closing: Promise<void> | null = null
 
-  constructor(options: ResolvedEmbeddedStore) {
+  constructor(options: ResolvedEmbeddedStore, start: StartThread) {
     this.#options = options
+    this.#start = start
   }
 
   async open(): Promise<void> {
     if (this.#phase !== 'new') throw new ForebayError('CLOSED', 'open: this store was opened before; make a new one.')
     this.#phase = 'opening'
     const { dir, claimMs, clock } = this.#options
-    const worker = new Worker(new URL('./store-thread.ts', import.meta.url), { name: 'forebay-store' })
-    const thread = callThread<StoreCalls>(worker)
+    const thread = this.#start()
     try {
       await thread.call('open', { path: join(dir, 'store.db'), claimMs })
     } catch (error) {
