@@ -39,7 +39,10 @@ function* keysOf(field: AnyField, path: string): Generator<readonly [string, str
     const isGroup = member.members !== undefined || (member.item?.members !== undefined && name === 'queues')
     if (isGroup) yield* keysOf(member.item ?? member, name === 'queues' ? 'queues.<name>' : key)
     else yield [key, defaultOf((member.schema as { default?: unknown }).default)]
-    if (name === 'keys') yield* keysOf(member.item!, key)
+    if (!isGroup && member.item?.members !== undefined) {
+      const isMap = (member.schema as { type?: unknown }).type !== 'array'
+      yield* keysOf(member.item, isMap ? `${key}.<name>` : key)
+    }
   }
 }
 

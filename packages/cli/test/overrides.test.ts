@@ -69,6 +69,35 @@ test('a variable reaches into a queue, under the name that the file gives it', (
   assert.equal(options.queues.get('other')!.timeoutMs, 9_000)
 })
 
+test('variables reach the policies of a queue, in their short forms and in their long ones', () => {
+  const options = optionsOf(
+    load('queues:\n  mail: { fairness: { by: owner, weights: { shop: 2 } } }\n', {
+      FOREBAY_QUEUES_MAIL_RATE: '100/s',
+      FOREBAY_QUEUES_MAIL_PER_KEY_RATE: '30/m',
+      FOREBAY_QUEUES_MAIL_FAIRNESS_BY: 'header.X-Tenant',
+      FOREBAY_QUEUES_MAIL_BREAKER_PROBES: '7',
+      FOREBAY_QUEUES_MAIL_RETRY_ON: 'WORKER_LOST, TARGET_UNAVAILABLE',
+      FOREBAY_QUEUES_MAIL_RETRY_BUDGET: '0.25',
+      FOREBAY_QUEUES_MAIL_IDEMPOTENCY_REQUIRED: 'true',
+      FOREBAY_QUEUES_MAIL_SCHEDULE: '{ nightly: { cron: "0 3 * * *", body: { all: true } } }',
+      FOREBAY_QUEUES_OTHER_FAIRNESS: 'key',
+      FOREBAY_QUEUES_OTHER_BREAKER: 'off',
+    }),
+  )
+  const mail = options.queues.get('mail')!
+  assert.deepEqual(mail.rate, { count: 100, perMs: 1_000 })
+  assert.deepEqual(mail.perKey.rate, { count: 30, perMs: 60_000 })
+  assert.deepEqual(mail.fairness, { by: { from: 'header', header: 'x-tenant' }, weights: new Map([['shop', 2]]) })
+  assert.equal(mail.breaker?.probes, 7)
+  assert.deepEqual(mail.retry.on, new Set(['WORKER_LOST', 'TARGET_UNAVAILABLE']))
+  assert.equal(mail.retry.budget, 0.25)
+  assert.equal(mail.idempotency.required, true)
+  assert.equal(Buffer.from(mail.schedule[0]!.body).toString(), '{"all":true}')
+  const other = options.queues.get('other')!
+  assert.deepEqual(other.fairness, { by: { from: 'key' }, weights: new Map() })
+  assert.equal(other.breaker, null)
+})
+
 test('--set finds queues whose names hold dots, known or not', () => {
   const options = optionsOf(load('queues: { a.b: }\n', {}, ['queues.a.b.timeout=1s', 'queues.c.d.retry.attempts=2']))
   assert.equal(options.queues.get('a.b')!.timeoutMs, 1_000)

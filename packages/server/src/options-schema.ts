@@ -1,9 +1,14 @@
 import type { TSchema } from 'typebox'
+import { breakerField } from './options/breaker-field.ts'
 import { brokerField, kafkaField } from './options/broker-fields.ts'
+import { fairnessField } from './options/fairness-field.ts'
 import { type Field, type GivenOf, leaf, list, map, object, quote, required, type ValueOf } from './options/field.ts'
 import { keySourceField } from './options/key-source-field.ts'
+import { rateField } from './options/rate-field.ts'
+import { retryField } from './options/retry-field.ts'
 import { routeField } from './options/route-field.ts'
-import { address, choice, duration, integer, path, size, text } from './options/scalar-fields.ts'
+import { address, choice, duration, flag, integer, path, size, text } from './options/scalar-fields.ts'
+import { scheduleField } from './options/schedule-field.ts'
 import { targetField } from './options/target-field.ts'
 import type { Role } from './options.ts'
 
@@ -60,21 +65,25 @@ const accessKeyField = object('One key. `forebay keys new NAME` makes one.', {
     'This entry holds no key.',
     'Add `sha256`.',
   ),
+  operator: flag('May see and mend what is parked and dead, of everybody, and cancel any task.', false),
 })
 
-const retryField = object('When to try again.', {
-  attempts: integer('Attempts in all; 1 never retries.', { default: 5, min: 1, max: 100 }),
-  within: duration('No further attempt starts later than this after the first one.', {
-    default: '10m',
-    min: '0ms',
-    max: '30d',
+const idempotencyField = object('What an Idempotency-Key of a caller means.', {
+  required: flag('Refuses tasks without one.', false),
+  window: duration('How long a key stands for its task. Default, and at most: `retention`.', {
+    default: null,
+    min: '1s',
+    max: '365d',
   }),
-  backoff: duration('First pause; doubles with each attempt, with full jitter.', {
-    default: '200ms',
-    min: '0ms',
-    max: '1h',
+})
+
+const perKeyField = object('Limits for the tasks of one key.', {
+  concurrency: integer('Attempts of one key that run at once. Default: no limit; with `order: key` it is 1.', {
+    default: null,
+    min: 1,
+    max: 100_000,
   }),
-  backoffMax: duration('Longest pause.', { default: '30s', min: '0ms', max: '24h' }),
+  rate: rateField('Attempts of one key that begin:'),
 })
 
 /** A file to read or the schema itself; which of the two is told by its type. */
@@ -98,13 +107,28 @@ const queueField = object('The policy of one queue.', {
   ),
   target: targetField,
   descriptors: path('File with a FileDescriptorSet for a gRPC target. Default: ask the server by reflection.'),
-  concurrency: integer('Attempts that run at once in one dispatcher.', { default: 1_000, min: 1, max: 100_000 }),
+  concurrency: integer(
+    'Attempts that run at once, over all dispatchers: each takes the share of the partitions that it owns.',
+    { default: 1_000, min: 1, max: 100_000 },
+  ),
+  rate: rateField('Attempts that begin, over all dispatchers:'),
+  perKey: perKeyField,
+  fairness: fairnessField,
   timeout: duration('Longest attempt.', { default: '30s', min: '1ms', max: '24h' }),
   deadline: duration(
     'From acceptance to the end of a task unless the caller asks for another. Default: 24h, or `retention` if shorter.',
     { default: null, min: '1ms', max: '30d' },
   ),
   retry: retryField,
+  breaker: breakerField,
+  onExhausted: choice(
+    'What becomes of a task whose attempts are used up. dead: a dead letter. park: it is kept for an operator, and with ' +
+      '`order: key` its key halts.',
+    ['dead', 'park'],
+    'dead',
+  ),
+  schedule: scheduleField,
+  idempotency: idempotencyField,
   schema: bodySchemaField,
   bodyMax: size('Largest request body. Default: http.bodyMax.', { default: null, min: '1B', max: '64MiB' }),
   partitions: integer('Partitions of its topic if it has to be made. Default: `partitions`.', {

@@ -2,6 +2,7 @@ import { ForebayError } from '@forebay/protocol'
 import { formatAddress } from './options/address.ts'
 import { type Fault, Place, quote } from './options/field.ts'
 import { type FileContext, type FileReader, fileReader } from './options/file-reader.ts'
+import { parkingPlace } from './options/refuse-unparkable.ts'
 import { resolveQueues } from './options/resolve-queues.ts'
 import { formatSize } from './options/size.ts'
 import type { AuthOptions, Role, ServerOptions } from './options.ts'
@@ -44,11 +45,13 @@ function resolveRead(read: ReadOptions, place: Place, context: ResolveContext): 
     const message = `A body of http.bodyMax (${least}) would never fit into ${formatSize(http.acceptingMax)}.`
     place.at('http', 'acceptingMax').refuse(http.acceptingMax, message, `Write ${least} or more.`)
   }
+  const broker = resolveBroker(read, place.at('kafka', 'tls'), files)
+  const store = { kind: read.store }
   return {
     instance: read.instance ?? `${context.hostname}:${http.listen.port}`,
     roles: resolveRoles(read.roles, place.at('roles')),
-    broker: resolveBroker(read, place.at('kafka', 'tls'), files),
-    store: { kind: read.store },
+    broker,
+    store,
     blobs: { aboveBytes: 512 * 1024, place: null },
     dataDir: files.absolute(read.data!, place.at('data')),
     http: {
@@ -60,7 +63,7 @@ function resolveRead(read: ReadOptions, place: Place, context: ResolveContext): 
     },
     grpc: { ...grpc.listen, sessionsMax: grpc.sessionsMax, leaseMs: grpc.lease },
     auth: resolveAuth(read, place.at('auth', 'keys')),
-    queues: resolveQueues(read, place.at('queues'), files),
+    queues: resolveQueues(read, place.at('queues'), files, parkingPlace(broker, store)),
     partitions: read.partitions,
     retentionMs: read.retention,
     stopGraceMs: read.stopGrace,
@@ -107,7 +110,7 @@ function resolveBroker(read: ReadOptions, place: Place, files: FileReader): Serv
 
 function resolveAuth(read: ReadOptions, place: Place): AuthOptions {
   const seen = new Map<string, number>()
-  const keys = read.auth.keys.map(({ principal, sha256 }, index) => {
+  const keys = read.auth.keys.map(({ principal, sha256, operator }, index) => {
     if (principal !== null && RESERVED_PRINCIPALS.has(principal)) {
       const message = `${quote(principal)} is a name of Forebay's own.`
       place.at(index, 'principal').refuse(principal, message, 'Use another name.')
@@ -118,9 +121,9 @@ function resolveAuth(read: ReadOptions, place: Place): AuthOptions {
       place.at(index, 'sha256').refuse(sha256, `It is the key of entry ${earlier + 1} too.`, 'Make a key for each.')
     }
     seen.set(digest, index)
-    return { principal: principal ?? '', sha256: digest }
+    return { principal: principal ?? '', sha256: digest, operator }
   })
   return { keys }
 }
 
-const RESERVED_PRINCIPALS: ReadonlySet<string> = new Set(['anonymous', 'log'])
+const RESERVED_PRINCIPALS: ReadonlySet<string> = new Set(['anonymous', 'log', 'schedule'])

@@ -55,7 +55,7 @@ test('a queue of which only the name is given gets the documented defaults', () 
     rate: null,
     perKey: { concurrency: null, rate: null },
     fairness: null,
-    breaker: null,
+    breaker: { failureShare: 0.5, attemptsMin: 20, windowMs: 10_000, openMs: 5_000, probes: 3 },
     onExhausted: 'dead',
     schedule: [],
     idempotency: { required: false, windowMs: 86_400_000 },
@@ -102,6 +102,113 @@ test('the queues of the design page resolve to what they say', () => {
   const nestedTarget = queues.get('nested')!.target
   assert.ok(nestedTarget.kind === 'grpc' && nestedTarget.tls)
   assert.equal(queues.get('plain')!.order, 'key')
+})
+
+test('the policies of a queue resolve to what they say', () => {
+  const { queues } = requireOptions(
+    {
+      queues: {
+        mail: {
+          rate: '100/s',
+          perKey: { concurrency: 2, rate: '30/m' },
+          fairness: { by: 'header.X-Tenant', weights: { acme: 3 } },
+          retry: { jitter: 'none', on: ['WORKER_LOST', 'ATTEMPT_TIMED_OUT'], budget: 'off' },
+          breaker: { failureShare: 0.8, attempts: 5, window: '1m', open: '1s', probes: 1 },
+          onExhausted: 'park',
+          schedule: {
+            digest: {
+              cron: '30 2 * * *',
+              timeZone: 'Europe/Berlin',
+              body: { kind: 'digest' },
+              key: 'all',
+              missed: 'all',
+            },
+            ping: { cron: '*/10 * * * * *', body: 'ping' },
+            empty: { cron: '0 0 1 * *' },
+            typed: { cron: '0 0 1 * *', body: '<a/>', contentType: 'application/xml' },
+          },
+          idempotency: { required: true, window: '1h' },
+        },
+        short: { fairness: 'owner', breaker: 'off', retry: { budget: 0 } },
+        pointer: { fairness: 'body./tenant', breaker: false },
+      },
+    },
+    context,
+  )
+  const mail = queues.get('mail')!
+  assert.deepEqual(mail.rate, { count: 100, perMs: 1_000 })
+  assert.deepEqual(mail.perKey, { concurrency: 2, rate: { count: 30, perMs: 60_000 } })
+  assert.deepEqual(mail.fairness, { by: { from: 'header', header: 'x-tenant' }, weights: new Map([['acme', 3]]) })
+  assert.equal(mail.retry.jitter, 'none')
+  assert.deepEqual(mail.retry.on, new Set(['WORKER_LOST', 'ATTEMPT_TIMED_OUT']))
+  assert.equal(mail.retry.budget, null)
+  assert.deepEqual(mail.breaker, { failureShare: 0.8, attemptsMin: 5, windowMs: 60_000, openMs: 1_000, probes: 1 })
+  assert.equal(mail.onExhausted, 'park')
+  assert.deepEqual(mail.idempotency, { required: true, windowMs: 3_600_000 })
+  assert.deepEqual(
+    mail.schedule.map((one) => ({ ...one, body: Buffer.from(one.body).toString() })),
+    [
+      {
+        name: 'digest',
+        cron: '30 2 * * *',
+        timeZone: 'Europe/Berlin',
+        body: '{"kind":"digest"}',
+        contentType: 'application/json',
+        key: 'all',
+        missed: 'all',
+      },
+      {
+        name: 'ping',
+        cron: '*/10 * * * * *',
+        timeZone: 'UTC',
+        body: 'ping',
+        contentType: 'text/plain; charset=utf-8',
+        key: null,
+        missed: 'once',
+      },
+      {
+        name: 'empty',
+        cron: '0 0 1 * *',
+        timeZone: 'UTC',
+        body: '',
+        contentType: 'application/octet-stream',
+        key: null,
+        missed: 'once',
+      },
+      {
+        name: 'typed',
+        cron: '0 0 1 * *',
+        timeZone: 'UTC',
+        body: '<a/>',
+        contentType: 'application/xml',
+        key: null,
+        missed: 'once',
+      },
+    ],
+  )
+  const short = queues.get('short')!
+  assert.deepEqual(short.fairness, { by: { from: 'owner' }, weights: new Map() })
+  assert.equal(short.breaker, null)
+  assert.equal(short.retry.budget, 0)
+  assert.deepEqual(queues.get('pointer')!.fairness!.by, { from: 'body', pointer: '/tenant' })
+  assert.equal(queues.get('pointer')!.breaker, null)
+})
+
+test('an access key is an operator only where it says so', () => {
+  const keys = [
+    { principal: 'ops', sha256: 'a'.repeat(64), operator: true },
+    { principal: 'shop', sha256: 'b'.repeat(64) },
+  ]
+  const { auth } = requireOptions({ auth: { keys } }, context)
+  assert.deepEqual(
+    auth.keys.map((key) => key.operator),
+    [true, false],
+  )
+})
+
+test('an idempotency key stands for its task as long as its result is kept, unless told otherwise', () => {
+  const { queues } = requireOptions({ retention: '2h', queues: { hello: null } }, context)
+  assert.equal(queues.get('hello')!.idempotency.windowMs, 7_200_000)
 })
 
 test('a retention below the usual deadline shortens that too', () => {

@@ -2,15 +2,27 @@ import { bodyCheck } from '../accept/body-schema.ts'
 import type { QueueOptions, TargetOptions } from '../options.ts'
 import type { ReadOptions, ReadQueue } from '../options-schema.ts'
 import { CLUSTER_TOPIC, CONTROL_TOPIC, deadTopic, RESULTS_TOPIC, taskTopic } from '../topics.ts'
-import { formatDuration } from './duration.ts'
 import { type Place, quote } from './field.ts'
 import type { FileReader } from './file-reader.ts'
+import { refuseContradictions } from './refuse-contradictions.ts'
+import { refuseSchedules } from './refuse-schedules.ts'
+import { type ParkingPlace, refuseUnparkable } from './refuse-unparkable.ts'
 import { routeShape } from './route-field.ts'
-import { formatSize } from './size.ts'
 
-export function resolveQueues(read: ReadOptions, place: Place, files: FileReader): ReadonlyMap<string, QueueOptions> {
+export function resolveQueues(
+  read: ReadOptions,
+  place: Place,
+  files: FileReader,
+  parking: ParkingPlace,
+): ReadonlyMap<string, QueueOptions> {
   const queues = new Map<string, QueueOptions>()
-  for (const [name, queue] of read.queues) queues.set(name, resolveQueue(name, queue, read, place.at(name), files))
+  for (const [name, given] of read.queues) {
+    refuseContradictions(given, read, place.at(name))
+    const queue = resolveQueue(name, given, read, place.at(name), files)
+    refuseUnparkable(queue, parking, place.at(name))
+    refuseSchedules(queue, place.at(name, 'schedule'))
+    queues.set(name, queue)
+  }
   refuseRouteConflicts(queues, place)
   refuseTopicConflicts(queues, place)
   return queues
@@ -23,7 +35,6 @@ function resolveQueue(
   place: Place,
   files: FileReader,
 ): QueueOptions {
-  refuseQueueContradictions(queue, read, place)
   return {
     name,
     topic: queue.topic ?? taskTopic(name),
@@ -32,24 +43,16 @@ function resolveQueue(
     order: queue.order,
     target: resolveTarget(queue, place.at('descriptors'), files),
     concurrency: queue.concurrency,
-    rate: null,
-    perKey: { concurrency: null, rate: null },
-    fairness: null,
+    rate: queue.rate,
+    perKey: queue.perKey,
+    fairness: queue.fairness,
     timeoutMs: queue.timeout,
     deadlineMs: queue.deadline ?? Math.min(DEADLINE_DEFAULT_MS, read.retention),
-    retry: {
-      attemptsMax: queue.retry.attempts,
-      withinMs: queue.retry.within,
-      backoffMs: queue.retry.backoff,
-      backoffMaxMs: queue.retry.backoffMax,
-      jitter: 'full',
-      on: null,
-      budget: 0.1,
-    },
-    breaker: null,
-    onExhausted: 'dead',
-    schedule: [],
-    idempotency: { required: false, windowMs: read.retention },
+    retry: queue.retry,
+    breaker: queue.breaker,
+    onExhausted: queue.onExhausted,
+    schedule: [...queue.schedule].map(([schedule, entry]) => ({ name: schedule, ...entry })),
+    idempotency: { required: queue.idempotency.required, windowMs: queue.idempotency.window ?? read.retention },
     schema: resolveSchema(name, queue.schema, place.at('schema'), files),
     bodyBytesMax: queue.bodyMax ?? read.http.bodyMax,
     partitions: queue.partitions ?? read.partitions,
@@ -57,35 +60,6 @@ function resolveQueue(
 }
 
 const DEADLINE_DEFAULT_MS = 24 * 3_600_000
-
-function refuseQueueContradictions(queue: ReadQueue, read: ReadOptions, place: Place): void {
-  const { key, route, retry } = queue
-  if (key?.from === 'path') {
-    if (route === null) {
-      const message = `path.${key.parameter} needs a route.`
-      const fix = `Add a route with {${key.parameter}}, as 'POST /things/{${key.parameter}}'.`
-      place.at('key').refuse(`path.${key.parameter}`, message, fix)
-    } else if (!route.parameters.includes(key.parameter)) {
-      const has = route.parameters.length === 0 ? 'nothing' : route.parameters.map((one) => `{${one}}`).join(', ')
-      const message = `The route ${quote(route.path)} has ${has} for path.${key.parameter}.`
-      const fix = route.parameters[0] ? `Write path.${route.parameters[0]}.` : `Put {${key.parameter}} into the route.`
-      place.at('key').refuse(`path.${key.parameter}`, message, fix)
-    }
-  }
-  if (queue.deadline !== null && queue.deadline > read.retention) {
-    const message = `Tasks may take ${formatDuration(queue.deadline)}, but records are kept ${formatDuration(read.retention)}.`
-    const fix = `Write ${formatDuration(read.retention)} or less, or raise \`retention\`.`
-    place.at('deadline').refuse(queue.deadline, message, fix)
-  }
-  if (retry.backoff > retry.backoffMax) {
-    const message = `The first pause (${formatDuration(retry.backoff)}) is longer than the longest.`
-    place.at('retry', 'backoffMax').refuse(retry.backoffMax, message, `Write ${formatDuration(retry.backoff)} or more.`)
-  }
-  if (queue.bodyMax !== null && queue.bodyMax > read.http.bodyMax) {
-    const message = `http.bodyMax (${formatSize(read.http.bodyMax)}) is the largest body of any queue.`
-    place.at('bodyMax').refuse(queue.bodyMax, message, 'Raise http.bodyMax, or write less.')
-  }
-}
 
 function resolveTarget(queue: ReadQueue, place: Place, files: FileReader): TargetOptions {
   const { target, descriptors } = queue

@@ -103,6 +103,26 @@ export function integer<Value extends number | null>(
   }) as Field<number, Value extends null ? number | null : number>
 }
 
+/** A number that need not be whole, above 0 and up to `max`. */
+export function fraction(
+  about: string,
+  limits: { readonly default: number; readonly max: number },
+): Field<number, number> {
+  const { max } = limits
+  return leaf<number, number>({
+    about,
+    schema: { type: 'number', exclusiveMinimum: 0, maximum: max },
+    absent: limits.default,
+    written: limits.default,
+    fromText: 'yaml',
+    parse(given, place) {
+      if (typeof given === 'number' && given > 0 && given <= max) return given
+      const message = typeof given === 'number' ? `${given} is out of range.` : `${quote(given)} is not a number.`
+      place.refuse(given, message, `Write a number above 0, up to ${max}.`)
+    },
+  })
+}
+
 export function flag(about: string, absent: boolean): Field<boolean, boolean> {
   return leaf({
     about,
