@@ -2,9 +2,7 @@ import type { LogRecord, RecordHeader, RecordToPublish } from '@forebay/broker'
 import { isErrorCode } from '@forebay/protocol'
 import { isoTime } from './iso-time.ts'
 import {
-  type AttemptRecord,
   type BlobRef,
-  type EndState,
   type Fault,
   isEndState,
   isOpenState,
@@ -15,7 +13,7 @@ import {
   type Task,
   type TaskHeader,
 } from './task.ts'
-import { deadTopic, RESULTS_TOPIC } from './topics.ts'
+import { RESULTS_TOPIC } from './topics.ts'
 
 /**
  * The records of the log: plain ones that any client can read or write. A task's value is the request's body; its
@@ -43,12 +41,26 @@ export function taskRecord(task: Task, topic: string, partition: number): Record
   return { topic, partition, key: task.key === null ? null : Buffer.from(task.key), value: task.payload, headers }
 }
 
-/** The same record once more, for its own partition: a parked task that is due, or a dead letter that gets a new life. */
+/**
+ * The same record once more, for its own partition: a parked task that is due, or a dead letter that gets a new life.
+ * One that some other producer wrote keeps its id and its time, although it lies in another place now.
+ */
 export function taskRecordAgain(
   record: LogRecord,
-  change: { readonly attemptsBefore: number; readonly generation: number },
+  change: {
+    readonly attemptsBefore: number
+    readonly generation: number
+    /** From acceptance to the new deadline, ms. Default: as it was. */
+    readonly budgetMs?: number
+  },
 ): RecordToPublish {
-  const headers = record.headers.filter(([name]) => !REPLACED_WHEN_AGAIN.has(name))
+  const replaced = change.budgetMs === undefined ? REPLACED_WHEN_AGAIN : REPLACED_WITH_BUDGET
+  const headers = record.headers.filter(([name]) => !replaced.has(name))
+  if (!isSigned(record)) {
+    if (!headers.some(([name]) => name === 'fb-task')) headers.push(['fb-task', latin1(placeOf(record))])
+    if (!headers.some(([name]) => name === 'ce_time')) headers.push(['ce_time', latin1(isoTime(record.timestampMs))])
+  }
+  if (change.budgetMs !== undefined) headers.push(['fb-budget', constant(String(change.budgetMs))])
   if (change.generation > 0) headers.push(['fb-generation', constant(String(change.generation))])
   if (change.attemptsBefore > 0) headers.push(['fb-attempts', constant(String(change.attemptsBefore))])
   const { topic, partition, key, value } = record
@@ -56,6 +68,17 @@ export function taskRecordAgain(
 }
 
 const REPLACED_WHEN_AGAIN: ReadonlySet<string> = new Set(['fb-delay', 'fb-generation', 'fb-attempts'])
+const REPLACED_WITH_BUDGET: ReadonlySet<string> = new Set([...REPLACED_WHEN_AGAIN, 'fb-budget'])
+
+/** Whether a gateway put it there: those name their task and its owner. */
+function isSigned({ headers }: LogRecord): boolean {
+  const owner = headers.findLast(([name]) => name === 'fb-owner')
+  return owner !== undefined && text(owner[1]) !== LOG_OWNER && headers.some(([name]) => name === 'ce_id')
+}
+
+function placeOf({ topic, partition, offset }: LogRecord): string {
+  return `${topic}:${partition}:${offset}`
+}
 
 /** 'sha256:<hex>:<bytes>' */
 export function formatBlobRef({ sha256, bytes }: BlobRef): string {
@@ -77,9 +100,13 @@ export interface TaskDefaults {
  * A record some other producer put there without our headers is a task too: its id is derived from its place, its
  * owner is 'log', its lane follows from its partition. A tombstone becomes a task with an empty payload: whoever runs
  * tasks looks at the record's own value.
+ *
+ * Where a header of ours does not say what it should, its default stands in, and a sentence is added to `faults`: who
+ * runs tasks then gives the record up, as whoever wrote it meant something that nobody can know.
  */
-export function decodeTask(record: LogRecord, defaults: TaskDefaults): Task {
+export function decodeTask(record: LogRecord, defaults: TaskDefaults, faults?: string[]): Task {
   let id: string | undefined
+  let foreignId: string | undefined
   let contentType = OCTET_STREAM
   let owner = LOG_OWNER
   let lane = record.partition % defaults.lanes
@@ -96,6 +123,9 @@ export function decodeTask(record: LogRecord, defaults: TaskDefaults): Task {
       case 'ce_id':
         id = text(value)
         break
+      case 'fb-task':
+        foreignId = text(value)
+        break
       case 'content-type':
         contentType = text(value)
         break
@@ -103,25 +133,25 @@ export function decodeTask(record: LogRecord, defaults: TaskDefaults): Task {
         owner = text(value)
         break
       case 'fb-lane':
-        lane = naturalBelow(value, defaults.lanes) ?? lane
+        lane = naturalBelow(value, defaults.lanes) ?? wrong(faults, name, value, lane)
         break
       case 'fb-budget':
-        budgetMs = naturalBelow(value, Number.MAX_SAFE_INTEGER) ?? budgetMs
+        budgetMs = naturalBelow(value, Number.MAX_SAFE_INTEGER) ?? wrong(faults, name, value, budgetMs)
         break
       case 'fb-delay':
-        delayMs = naturalBelow(value, Number.MAX_SAFE_INTEGER) ?? 0
+        delayMs = naturalBelow(value, Number.MAX_SAFE_INTEGER) ?? wrong(faults, name, value, 0)
         break
       case 'fb-priority':
-        priority = naturalBelow(value, PRIORITY_MAX + 1) ?? PRIORITY_DEFAULT
+        priority = naturalBelow(value, PRIORITY_MAX + 1) ?? wrong(faults, name, value, PRIORITY_DEFAULT)
         break
       case 'fb-generation':
-        generation = naturalBelow(value, 2 ** 31) ?? 0
+        generation = naturalBelow(value, 2 ** 31) ?? wrong(faults, name, value, 0)
         break
       case 'fb-attempts':
-        attemptsBefore = naturalBelow(value, 2 ** 31) ?? 0
+        attemptsBefore = naturalBelow(value, 2 ** 31) ?? wrong(faults, name, value, 0)
         break
       case 'fb-blob':
-        blob = parseBlobRef(text(value))
+        blob = parseBlobRef(text(value)) ?? wrong(faults, name, value, null)
         break
       case 'ce_time':
         acceptedAtMs = wallTime(value) ?? acceptedAtMs
@@ -132,7 +162,7 @@ export function decodeTask(record: LogRecord, defaults: TaskDefaults): Task {
   }
   const ours = id !== undefined && owner !== LOG_OWNER
   return {
-    id: ours ? id! : `${record.topic}:${record.partition}:${record.offset}`,
+    id: ours ? id! : (foreignId ?? placeOf(record)),
     queue: defaults.queue,
     key: record.key === null ? null : Buffer.from(record.key).toString(),
     payload: record.value ?? EMPTY,
@@ -149,6 +179,13 @@ export function decodeTask(record: LogRecord, defaults: TaskDefaults): Task {
     blob,
   }
 }
+
+function wrong<T>(faults: string[] | undefined, name: string, value: Uint8Array, instead: T): T {
+  const shown = JSON.stringify(text(value.subarray(0, WRONG_SHOWN_BYTES)))
+  faults?.push(`The record's header ${name} is ${shown}, which is no value for it.`)
+  return instead
+}
+const WRONG_SHOWN_BYTES = 64
 
 /** The owner of tasks that came straight from the log. */
 export const LOG_OWNER = 'log'
@@ -251,38 +288,6 @@ export function decodeReported(record: LogRecord): Reported | null {
   return null
 }
 
-export interface DeadLetter {
-  /** The record as it was found. */
-  readonly record: LogRecord
-  readonly taskId: string
-  readonly queue: string
-  readonly attempts: number
-  readonly state: Exclude<EndState, 'succeeded'>
-  readonly fault: Fault
-  readonly atMs: number
-  /** Of the task that ended here. Default 0. */
-  readonly generation?: number
-  /** Failed attempts, oldest first: keep them with `rememberAttempt`, from a task's first failure on. Default none. */
-  readonly history?: readonly AttemptRecord[]
-}
-
-/** Original bytes, key and headers, and beside them why it is here and where it came from (P10). */
-export function deadRecord(letter: DeadLetter): RecordToPublish {
-  const { record } = letter
-  const headers: RecordHeader[] = [
-    ...record.headers,
-    ['fb-dead-task', latin1(letter.taskId)],
-    ['fb-dead-queue', constant(letter.queue)],
-    ['fb-dead-state', constant(letter.state)],
-    ['fb-dead-code', constant(letter.fault.code)],
-    ['fb-dead-detail', Buffer.from(letter.fault.detail)],
-    ['fb-dead-attempts', constant(String(letter.attempts))],
-    ['fb-dead-time', latin1(String(letter.atMs))],
-    ['fb-dead-origin', latin1(`${record.topic}:${record.partition}:${record.offset}`)],
-  ]
-  return { topic: deadTopic(record.topic), key: record.key, value: record.value ?? EMPTY, headers }
-}
-
 const EMPTY = Buffer.alloc(0)
 const CE_SPECVERSION: RecordHeader = ['ce_specversion', Buffer.from('1.0')]
 const CE_TYPE_TASK: RecordHeader = ['ce_type', Buffer.from('forebay.task')]
@@ -290,16 +295,16 @@ const KIND_RESULT: RecordHeader = ['fb-kind', Buffer.from('result')]
 const KIND_NOTE: RecordHeader = ['fb-kind', Buffer.from('note')]
 const FAULT_UNREADABLE: Fault = { code: 'INTERNAL', detail: 'The record of this result could not be read.' }
 
-function latin1(value: string): Buffer {
+export function latin1(value: string): Buffer {
   return Buffer.from(value, 'latin1')
 }
 
-function text(bytes: Uint8Array): string {
+export function text(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString()
 }
 
 /** Values that repeat over many records (owners, queues, media types) are encoded once. Bounded. */
-function constant(value: string): Buffer {
+export function constant(value: string): Buffer {
   let bytes = constants.get(value)
   if (bytes === undefined) {
     bytes = Buffer.from(value)
@@ -311,7 +316,7 @@ function constant(value: string): Buffer {
 const CONSTANTS_MAX = 1_000
 const constants = new Map<string, Buffer>()
 
-function naturalBelow(bytes: Uint8Array, limit: number): number | null {
+export function naturalBelow(bytes: Uint8Array, limit: number): number | null {
   const digits = text(bytes)
   if (!/^\d{1,16}$/.test(digits)) return null
   const value = Number(digits)

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { LogRecord, RecordToPublish } from '@forebay/broker'
 import fc from 'fast-check'
-import { deadRecord, decodeReported, decodeTask, noteRecord, resultRecord, taskRecord } from '../src/records.ts'
+import { deadRecord } from '../src/dead/dead-record.ts'
+import { decodeReported, decodeTask, noteRecord, resultRecord, taskRecord } from '../src/records.ts'
 import type { Note, Result, Task } from '../src/task.ts'
 
 const defaults = { queue: 'q', budgetMs: 60_000, lanes: 12 }
@@ -134,7 +135,7 @@ test('a dead letter keeps the original bytes, key and headers and says where it 
     ],
   }
   const fault = { code: 'WORKER_FAILED', detail: 'boom' } as const
-  const letter = deadRecord({ record, taskId: 'id', queue: 'q', attempts: 5, state: 'dead', fault, atMs: 7 })
+  const letter = deadRecord({ record, taskId: 'id', queue: 'q', attempts: 5, state: 'dead', fault, atMs: 7 }, 10_000)
   assert.equal(letter.topic, 'forebay.tasks.q.dead')
   assert.equal(letter.key, record.key)
   assert.equal(letter.value, record.value)

@@ -8,8 +8,11 @@ import {
   type RecordToPublish,
 } from '@forebay/broker'
 import type { Logger } from 'pino'
-import { type DeadLetter, deadRecord, noteRecord, resultRecord } from '../records.ts'
+import { type DeadLetter, deadRecord } from '../dead/dead-record.ts'
+import { FloodLimit } from '../dead/flood-limit.ts'
+import { noteRecord, resultRecord } from '../records.ts'
 import type { Note, Result } from '../task.ts'
+import type { Metrics } from '../telemetry.ts'
 
 /**
  * Publishes how a task ended; whoever called settles the task only once this has resolved true (P5). It tries for
@@ -32,17 +35,23 @@ export interface FinisherDependencies {
   readonly clock: Clock
   readonly random: Random
   readonly log: Logger
+  /** Told of tasks whose end waits, as too many of their queue end dead at once. Default: nobody. */
+  readonly metrics?: Pick<Metrics, 'deadLettersWaiting'>
 }
 
-export function createFinisher({ broker, clock, random, log }: FinisherDependencies): Finisher {
+export function createFinisher({ broker, clock, random, log, metrics }: FinisherDependencies): Finisher {
   const bytesMax = broker.capabilities.recordBytesMax
   const closed = new AbortController()
+  const flood = new FloodLimit(clock)
 
   return {
     async finish(result, lane, letter, lost) {
       const kept = fits(result, bytesMax)
       const records = [resultRecord(kept, lane)]
-      if (letter !== null) records.unshift(deadRecord(letter))
+      if (letter !== null) {
+        records.unshift(deadRecord(letter, bytesMax))
+        if (!(await untilItsTurn(letter, lost))) return false
+      }
       try {
         await broker.publish(records)
         return true
@@ -58,6 +67,17 @@ export function createFinisher({ broker, clock, random, log }: FinisherDependenc
     },
 
     close: () => closed.abort(),
+  }
+
+  /** False when `lost` aborted first. */
+  async function untilItsTurn({ queue }: DeadLetter, lost: AbortSignal): Promise<boolean> {
+    const waitMs = flood.takeTurn(queue)
+    if (waitMs === 0) return true
+    const ended = AbortSignal.any([lost, closed.signal])
+    metrics?.deadLettersWaiting.inc({ queue })
+    await clock.sleep(waitMs, ended).catch(() => {})
+    metrics?.deadLettersWaiting.dec({ queue })
+    return !ended.aborted
   }
 
   async function untilKept(
