@@ -18,6 +18,7 @@ import { type Running, STOP_GRACE_MS_DEFAULT, type StopOptions, type StopReport 
 import type { ServerOptions } from './options.ts'
 import { createReplies, type RunningReplies } from './reply/log-replies.ts'
 import type { Store } from './store/store.ts'
+import { usableParking } from './store/usable-parking.ts'
 import type { Telemetry } from './telemetry.ts'
 import { deadTopic, RESULTS_TOPIC } from './topics.ts'
 
@@ -159,13 +160,14 @@ class ComposedServer implements Server {
   }
 
   async #makeDoors(partitionsOf: (topic: string) => number): Promise<void> {
-    const { broker, clock, random, telemetry } = this.#parts
+    const { broker, store, clock, random, telemetry } = this.#parts
     this.#keys = await openClusterKeys({ broker, clock, random, log: telemetry.log })
     this.#doors = createDoors({
       ...this.#parts,
       partitionsOf,
       keys: this.#keys,
       replies: this.#replies!,
+      delays: usableParking(store, broker) !== null,
       health: () => this.#health(),
     })
     this.#grpc.addService(this.#doors.grpc.definition, this.#doors.grpc.handlers)

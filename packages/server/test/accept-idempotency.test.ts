@@ -117,7 +117,15 @@ test('the key may be bare or quoted, visible ASCII of 1 to 255 characters', () =
 })
 
 test('fingerprints tell every part of a request from every other', () => {
-  const asked = { method: 'POST', queue: 'q', key: null, contentType: 'text/plain', payload: Buffer.from('x') }
+  const plain = { timing: { delayMs: 0, notBeforeMs: null }, priority: 4 }
+  const asked = {
+    method: 'POST',
+    queue: 'q',
+    key: null,
+    contentType: 'text/plain',
+    payload: Buffer.from('x'),
+    ...plain,
+  }
   const all = [
     asked,
     { ...asked, method: 'PUT' },
@@ -126,6 +134,9 @@ test('fingerprints tell every part of a request from every other', () => {
     { ...asked, key: 'x' },
     { ...asked, contentType: 'text/plainx', payload: Buffer.from('') },
     { ...asked, payload: Buffer.from('') },
+    { ...asked, timing: { delayMs: 5_000, notBeforeMs: null } },
+    { ...asked, timing: { delayMs: 0, notBeforeMs: 5_000 } },
+    { ...asked, priority: 9 },
   ]
   assert.equal(new Set(all.map(fingerprint)).size, all.length)
   assert.equal(fingerprint({ ...asked }), fingerprint(asked))

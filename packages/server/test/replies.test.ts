@@ -111,6 +111,7 @@ test('a reader learns how a task stands, waits for its end, and is told it whole
     queue: 'orders',
     owner: 'anna',
     attempts: 1,
+    generation: 0,
     state: 'succeeded',
     finishedAtMs: ended.finishedAtMs,
     fault: null,

@@ -15,6 +15,8 @@ export interface AcceptingQueue {
   readonly meters: QueueMeters
   /** Checks the body where a schema says so and finds the ordering key. The body is parsed only if one of them needs it. */
   check(payload: Uint8Array, hints: KeyHints): string | null
+  /** Only the body: its size, and the schema where there is one. Throws TASK_TOO_LARGE, MALFORMED_JSON, SCHEMA_MISMATCH. */
+  checkBody(payload: Uint8Array): void
   /** The partition of the key, as Java's client chooses it; without a key, some to each in turn. */
   partition(key: string | null): number
 }
@@ -68,6 +70,14 @@ function acceptingQueue(
       const body = parseJson(payload)
       checkBody(body)
       return findKey(hints, () => body)
+    },
+    checkBody(payload) {
+      const limit = options.bodyBytesMax
+      if (payload.length > limit) {
+        const message = `The body is larger than the ${limit} bytes that this queue takes.`
+        throw new ForebayError('TASK_TOO_LARGE', message, { members: { limit } })
+      }
+      if (checkBody !== null) checkBody(parseJson(payload))
     },
     partition(key) {
       if (key !== null) return partitionOf(Buffer.from(key), partitions)

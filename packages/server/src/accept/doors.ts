@@ -4,11 +4,14 @@ import type { Replies } from '../reply/replies.ts'
 import type { Store } from '../store/store.ts'
 import type { Telemetry } from '../telemetry.ts'
 import { acceptingQueues } from './accepting-queue.ts'
+import { parkedRoutes } from './admin-parked.ts'
+import type { AdminRoute } from './admin-routes.ts'
 import { Admission } from './admission.ts'
+import { createCancelTask } from './cancel-task.ts'
 import { createGrpcDoor, type GrpcDoor } from './grpc-door.ts'
 import type { Health } from './health-answers.ts'
 import { createHttpDoor, type HttpDoor } from './http-door.ts'
-import { authenticator } from './principal.ts'
+import { authenticator, operatorsAmong } from './principal.ts'
 import { createReadTask } from './read-task.ts'
 import { createSubmit } from './submit.ts'
 import { createTaskIds, type TaskIdKeys } from './task-id.ts'
@@ -30,6 +33,13 @@ export interface DoorsParts {
   readonly keys: TaskIdKeys
   readonly replies: Replies
   readonly store: Store
+  /**
+   * Whether delayed and parked tasks have a place to wait: a store that keeps them, common to all dispatchers
+   * (`usableParking`). Where not, the doors refuse delays.
+   */
+  readonly delays: boolean
+  /** Operators' routes beside those of parked tasks. */
+  readonly adminRoutes?: readonly AdminRoute[]
   readonly health: () => Health
   readonly clock: Clock
   readonly random: Random
@@ -38,14 +48,35 @@ export interface DoorsParts {
 
 /** Opens nothing yet. Throws CONFIG_INVALID for a queue's schema that is none. */
 export function createDoors(parts: DoorsParts): Doors {
-  const { options, broker, partitionsOf, keys, replies, store, health, clock, random, telemetry } = parts
-  const { http, retentionMs } = options
+  const { options, broker, partitionsOf, keys, replies, store, delays, health, clock, random, telemetry } = parts
+  const { http, auth, retentionMs } = options
   const ids = createTaskIds(keys, options.queues.keys(), random)
   const admission = new Admission(http.acceptingBytesMax)
   const queues = acceptingQueues({ queues: options.queues, partitionsOf, random, telemetry })
-  const authenticate = authenticator(options.auth.keys)
-  const submit = createSubmit({ broker, replies, store, ids, clock, telemetry, idempotencyWindowMs: retentionMs })
+  const authenticate = authenticator(auth.keys)
+  const submit = createSubmit({ broker, replies, store, ids, clock, telemetry })
   const readTask = createReadTask({ ids, replies, clock, retentionMs })
-  const road = { http, queues, authenticate, admission, submit, readTask, retentionMs, clock, telemetry }
-  return { admission, http: createHttpDoor({ ...road, health }), grpc: createGrpcDoor(road) }
+  const cancelTask = createCancelTask({ broker, replies, readTask, clock, telemetry })
+  const road = {
+    http,
+    queues,
+    authenticate,
+    admission,
+    submit,
+    readTask,
+    cancelTask,
+    retentionMs,
+    delays,
+    clock,
+    telemetry,
+  }
+  const { recordBytesMax } = broker.capabilities
+  const parked = parkedRoutes({ parking: delays ? store.parking : null, queues, recordBytesMax })
+  const adminRoutes = [...parked, ...(parts.adminRoutes ?? [])]
+  const isOperator = operatorsAmong(auth.keys)
+  return {
+    admission,
+    http: createHttpDoor({ ...road, isOperator, adminRoutes, health }),
+    grpc: createGrpcDoor(road),
+  }
 }

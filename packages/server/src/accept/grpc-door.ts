@@ -1,7 +1,10 @@
 import { create } from '@bufbuild/protobuf'
-import { type Duration, timestampFromMs } from '@bufbuild/protobuf/wkt'
+import { type Duration, type Timestamp, timestampFromMs } from '@bufbuild/protobuf/wkt'
 import type { Clock } from '@forebay/broker'
 import {
+  type CancelRequest,
+  type CancelResponse,
+  CancelResponseSchema,
   ERRORS,
   ForebayError,
   type GetRequest,
@@ -29,17 +32,19 @@ import { isMediaType } from '../media-type.ts'
 import type { HttpOptions } from '../options.ts'
 import { OCTET_STREAM } from '../records.ts'
 import type { TaskView } from '../reply/replies.ts'
-import type { TaskState as StateName } from '../task.ts'
+import { PRIORITY_DEFAULT, PRIORITY_MAX, type TaskState as StateName } from '../task.ts'
 import type { Telemetry } from '../telemetry.ts'
 import type { AcceptingQueues } from './accepting-queue.ts'
 import { type Admission, TASK_OVERHEAD_BYTES } from './admission.ts'
-import { readIdempotencyKey } from './idempotency.ts'
+import type { CancelTask } from './cancel-task.ts'
+import { idempotencyKeyFor } from './idempotency.ts'
 import { bySignal, type Caller, OpenWaits } from './open-waits.ts'
 import type { KeyHints } from './ordering-key.ts'
 import type { Authenticate } from './principal.ts'
 import type { ReadTask } from './read-task.ts'
 import type { Submit } from './submit.ts'
 import { faultOf } from './task-view.ts'
+import { AT_ONCE, checkTiming, type Timing, type TimingNames } from './timing.ts'
 import { traceHeaders } from './trace-context.ts'
 
 /** The twin of the HTTP door: forebay.task.v1.TaskService, for a gRPC server that somebody else runs. */
@@ -59,8 +64,11 @@ export interface GrpcDoorParts {
   readonly admission: Admission
   readonly submit: Submit
   readonly readTask: ReadTask
-  /** Longest `deadline` of a task. ms */
+  readonly cancelTask: CancelTask
+  /** Longest `deadline` of a task, from the end of its delay. ms */
   readonly retentionMs: number
+  /** Whether there is a place where delayed tasks can wait. */
+  readonly delays: boolean
   readonly clock: Clock
   readonly telemetry: Telemetry
 }
@@ -69,11 +77,11 @@ export interface GrpcDoorParts {
 export const DEADLINE_MARGIN_MS = 50
 
 export function createGrpcDoor(parts: GrpcDoorParts): GrpcDoor {
-  const { queues, authenticate, admission, submit, readTask, clock, telemetry } = parts
+  const { queues, authenticate, admission, submit, readTask, cancelTask, clock, telemetry } = parts
   const waits = new OpenWaits()
   return {
     definition: grpcDefinition(TaskService),
-    handlers: { Submit: unary(submitTask), Get: unary(getTask) },
+    handlers: { Submit: unary(submitTask), Get: unary(getTask), Cancel: unary(deleteTask) },
     stop() {
       admission.stop()
       waits.end()
@@ -85,7 +93,7 @@ export function createGrpcDoor(parts: GrpcDoorParts): GrpcDoor {
     const owner = authenticate(onlyText(metadata, 'authorization'))
     const queue = queues.find(request.queue)
     const { payload } = request
-    const { bodyBytesMax, deadlineMs } = queue.options
+    const { bodyBytesMax } = queue.options
     if (payload.length > bodyBytesMax) {
       throw new ForebayError(
         'TASK_TOO_LARGE',
@@ -100,8 +108,9 @@ export function createGrpcDoor(parts: GrpcDoorParts): GrpcDoor {
       throw new ForebayError('BAD_REQUEST', 'content_type is not a media type; send one like "application/json".')
     }
     const waitMs = boundedWait(call, request.wait)
-    const idempotencyKey = readIdempotencyKey(request.idempotencyKey)
-    const budgetMs = readBudget(request.deadline, deadlineMs)
+    const idempotencyKey = idempotencyKeyFor(queue.options, request.idempotencyKey)
+    const timing = readTiming(request)
+    const priority = readPriority(request.priority)
     const held = TASK_OVERHEAD_BYTES + payload.length
     admission.enter(held)
     const kept = await keep().finally(() => admission.leave(held))
@@ -110,6 +119,7 @@ export function createGrpcDoor(parts: GrpcDoorParts): GrpcDoor {
       task: taskOf(kept.taskId, queue.options.name, kept.acceptedAtMs, view),
       ...(view === null ? {} : { result: resultOf(view) }),
       replayed: kept.replayed,
+      ...(kept.keyExpiresAtMs === null ? {} : { idempotencyExpiresAt: timestampFromMs(kept.keyExpiresAtMs) }),
     })
 
     async function keep() {
@@ -122,7 +132,8 @@ export function createGrpcDoor(parts: GrpcDoorParts): GrpcDoor {
         payload,
         contentType,
         headers: traceHeaders(onlyText(metadata, 'traceparent'), onlyText(metadata, 'tracestate')),
-        budgetMs,
+        timing,
+        priority,
         idempotencyKey,
         waitMs,
       })
@@ -156,6 +167,15 @@ export function createGrpcDoor(parts: GrpcDoorParts): GrpcDoor {
     }
   }
 
+  async function deleteTask(call: ServerUnaryCall<CancelRequest, CancelResponse>): Promise<CancelResponse> {
+    const owner = authenticate(onlyText(call.metadata, 'authorization'))
+    const { id, view } = await cancelTask(call.request.id, owner)
+    return create(CancelResponseSchema, {
+      task: taskOf(id.id, id.queue, id.acceptedAtMs, view),
+      ...(view === null ? {} : { result: resultOf(view) }),
+    })
+  }
+
   /** What the caller asked for, within our longest wait and the call's own deadline. */
   function boundedWait(
     call: Pick<ServerUnaryCall<unknown, unknown>, 'getDeadline'>,
@@ -167,13 +187,15 @@ export function createGrpcDoor(parts: GrpcDoorParts): GrpcDoor {
     return Math.max(0, Math.min(waitMs, parts.http.waitMaxMs, leftMs))
   }
 
-  function readBudget(asked: Duration | undefined, budgetMs: number): number {
-    if (asked === undefined) return budgetMs
-    const ms = durationMs(asked, 'deadline')
-    if (ms > 0 && ms <= parts.retentionMs) return ms
-    throw new ForebayError('BAD_REQUEST', `deadline must be more than 0 and at most ${parts.retentionMs / 1_000} s.`, {
-      members: { field: 'deadline' },
-    })
+  function readTiming({ delay, notBefore, deadline }: SubmitRequest): Timing {
+    if (delay === undefined && notBefore === undefined && deadline === undefined) return AT_ONCE
+    const asked = {
+      delayMs: delay === undefined ? undefined : durationMs(delay, 'delay'),
+      notBeforeMs: notBefore === undefined ? undefined : momentMs(notBefore),
+      deadlineMs: deadline === undefined ? undefined : durationMs(deadline, 'deadline'),
+    }
+    const { delays, retentionMs } = parts
+    return checkTiming(asked, { delays, retentionMs, nowMs: clock.wallMs() }, FIELDS)
   }
 
   function unary<Request, Response>(handle: (call: ServerUnaryCall<Request, Response>) => Promise<Response>) {
@@ -191,12 +213,13 @@ export function createGrpcDoor(parts: GrpcDoorParts): GrpcDoor {
   }
 }
 
-/** Status and trailers by the table of errors: `forebay-error` is its code, `forebay-task` the task it is about. */
+/** Status and trailers by the table of errors: `forebay-error` is its code, the others the task it is about. */
 function serviceError(error: ForebayError): Partial<ServiceError> {
   const metadata = new Metadata()
   metadata.set('forebay-error', error.code)
-  const { task } = error.members
+  const { task, state } = error.members
   if (typeof task === 'string') metadata.set('forebay-task', task)
+  if (typeof state === 'string') metadata.set('forebay-state', state)
   return { code: status[ERRORS[error.code].grpc], details: error.message, metadata }
 }
 
@@ -210,10 +233,32 @@ function onlyText(metadata: Metadata, name: string): string | undefined {
   return value
 }
 
+const FIELDS: TimingNames = { delay: 'delay', notBefore: 'not_before', deadline: 'deadline', refuse: badField }
+
+function badField(field: string, message: string): ForebayError {
+  return new ForebayError('BAD_REQUEST', message, { members: { field } })
+}
+
 function durationMs({ seconds, nanos }: Duration, field: string): number {
   const ms = Number(seconds) * 1_000 + Math.round(nanos / 1_000_000)
-  if (ms >= 0 && nanos >= 0) return ms
-  throw new ForebayError('BAD_REQUEST', `${field} must not be negative.`, { members: { field } })
+  if (ms >= 0 && nanos >= 0 && nanos < 1_000_000_000) return ms
+  throw badField(field, `${field} must be a well-formed duration that is not negative.`)
+}
+
+/** Rounded up: not before is not before. */
+function momentMs({ seconds, nanos }: Timestamp): number {
+  const ms = Number(seconds) * 1_000 + Math.ceil(nanos / 1_000_000)
+  if (Math.abs(ms) <= MOMENT_MAX_MS && nanos >= 0 && nanos < 1_000_000_000) return ms
+  throw badField('not_before', 'not_before must be a well-formed timestamp.')
+}
+
+/** What a Date can hold. */
+const MOMENT_MAX_MS = 8.64e15
+
+function readPriority(given: number | undefined): number {
+  if (given === undefined) return PRIORITY_DEFAULT
+  if (given <= PRIORITY_MAX) return given
+  throw badField('priority', `priority is ${given}; it must be 0 to ${PRIORITY_MAX}.`)
 }
 
 function callerOf(call: ServerUnaryCall<unknown, unknown>): Caller {
@@ -232,6 +277,7 @@ function taskOf(id: string, queue: string, acceptedAtMs: number, view: TaskView 
     queue: view?.queue ?? queue,
     state: STATES[view?.state ?? 'pending'],
     attempts: view?.attempts ?? 0,
+    generation: view?.generation ?? 0,
     acceptedAt: timestampFromMs(acceptedAtMs),
     ...(view !== null && view.finishedAtMs !== null ? { finishedAt: timestampFromMs(view.finishedAtMs) } : {}),
   }

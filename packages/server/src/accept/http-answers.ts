@@ -61,6 +61,7 @@ export function sendTask(response: ServerResponse, { id, view }: TaskRead, extra
     queue: view?.queue ?? id.queue,
     state: view?.state ?? 'pending',
     attempts: view?.attempts ?? 0,
+    ...(view !== null && view.generation > 0 ? { generation: view.generation } : {}),
     acceptedAt: isoTime(id.acceptedAtMs),
     ...(ended ? { finishedAt: isoTime(view.finishedAtMs!) } : {}),
     ...(view !== null && view.fault !== null ? { problem: taskProblem(view) } : {}),
@@ -73,6 +74,19 @@ export function sendJson(response: ServerResponse, status: number, extra: readon
   response.writeHead(status, [...extra, ...JSON_HEADERS, String(body.length)])
   response.end(body)
 }
+
+/** A date as HTTP writes it; seconds are its smallest unit, so on the hot path many share the text. */
+export function httpDate(ms: number): string {
+  const second = Math.floor(ms / 1_000)
+  if (second !== lastSecond) {
+    lastDate = new Date(second * 1_000).toUTCString()
+    lastSecond = second
+  }
+  return lastDate
+}
+
+let lastSecond = 0
+let lastDate = new Date(0).toUTCString()
 
 const EMPTY = Buffer.alloc(0)
 const ONE_WRITE_BYTES_MAX = 8_192

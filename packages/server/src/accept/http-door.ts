@@ -3,25 +3,29 @@ import type { AddressInfo } from 'node:net'
 import type { Clock } from '@forebay/broker'
 import { ForebayError, toForebayError } from '@forebay/protocol'
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify'
-import { parseDuration } from '../options/duration.ts'
 import type { HttpOptions } from '../options.ts'
 import { OCTET_STREAM } from '../records.ts'
 import type { Telemetry } from '../telemetry.ts'
 import type { AcceptingQueue, AcceptingQueues } from './accepting-queue.ts'
+import { adminHandler } from './admin-door.ts'
+import type { AdminRoute } from './admin-routes.ts'
 import { type Admission, TASK_OVERHEAD_BYTES } from './admission.ts'
+import type { CancelTask } from './cancel-task.ts'
 import { type Health, sendLiveness, sendMetrics, sendReadiness } from './health-answers.ts'
-import { sendAccepted, sendEnded, sendTask } from './http-answers.ts'
+import { httpDate, sendAccepted, sendEnded, sendTask } from './http-answers.ts'
+import { type Call, callerOf, type Handle, routerPath } from './http-call.ts'
 import { clientErrorAnswer, createHttpServer, FIELDS, methodNotAllowed, type ReadRequest } from './http-server.ts'
-import { readIdempotencyKey } from './idempotency.ts'
-import { bySignal, type Caller, OpenWaits } from './open-waits.ts'
+import { readPriority, readTiming } from './http-timing.ts'
+import { idempotencyKeyFor } from './idempotency.ts'
+import { bySignal, OpenWaits } from './open-waits.ts'
 import { keyFromHeader } from './ordering-key.ts'
 import { appliedWait, type Preferences, readPreferences } from './preferences.ts'
-import type { Authenticate } from './principal.ts'
+import type { Authenticate, IsOperator } from './principal.ts'
 import { sendProblem } from './problem.ts'
 import { readBody } from './read-body.ts'
 import type { ReadTask, TaskRead } from './read-task.ts'
-import { hasBody, type RequestFields } from './request-fields.ts'
-import type { Submit } from './submit.ts'
+import { hasBody } from './request-fields.ts'
+import type { Kept, Submit } from './submit.ts'
 import { traceHeaders } from './trace-context.ts'
 
 export interface HttpDoor {
@@ -37,18 +41,23 @@ export interface HttpDoorParts {
   readonly http: HttpOptions
   readonly queues: AcceptingQueues
   readonly authenticate: Authenticate
+  readonly isOperator: IsOperator
   readonly admission: Admission
   readonly submit: Submit
   readonly readTask: ReadTask
+  readonly cancelTask: CancelTask
+  readonly adminRoutes: readonly AdminRoute[]
   readonly health: () => Health
-  /** Longest `Forebay-Deadline`. ms */
+  /** Longest `Forebay-Deadline`, from the end of the delay. ms */
   readonly retentionMs: number
+  /** Whether there is a place where delayed tasks can wait. */
+  readonly delays: boolean
   readonly clock: Clock
   readonly telemetry: Telemetry
 }
 
 export function createHttpDoor(parts: HttpDoorParts): HttpDoor {
-  const { http, queues, authenticate, admission, submit, readTask, clock, telemetry } = parts
+  const { http, queues, authenticate, admission, submit, readTask, cancelTask, clock, telemetry } = parts
   const waits = new OpenWaits()
   const refused = (code: string) => telemetry.metrics.refused.inc({ code })
   const app = fastify({
@@ -88,7 +97,7 @@ export function createHttpDoor(parts: HttpDoorParts): HttpDoor {
 
   function addRoutes(): void {
     const methods = new Map<string, Set<string>>()
-    const add = (method: 'GET' | 'POST' | 'PUT', url: string, handle: Handle) => {
+    const add = (method: AdminRoute['method'], url: string, handle: Handle) => {
       app.route({ method, url, exposeHeadRoute: true, handler: (request, reply) => answer(request, reply, handle) })
       const known = methods.get(url) ?? new Set()
       for (const one of method === 'GET' ? ['GET', 'HEAD'] : [method]) known.add(one)
@@ -98,15 +107,18 @@ export function createHttpDoor(parts: HttpDoorParts): HttpDoor {
     for (const queue of queues.all) {
       const { route } = queue.options
       if (route === null) continue
-      add(route.method, route.path.replace(/\{(\w+)\}/g, ':$1'), (call) =>
+      add(route.method, routerPath(route.path), (call) =>
         handIn(queue, authenticate(call.fields.authorization), call.parameters, call),
       )
     }
     add('GET', '/v1/tasks/:id', getTask)
+    add('DELETE', '/v1/tasks/:id', deleteTask)
     add('GET', '/v1/tasks/:id/result', getResult)
     add('GET', '/livez', ({ response }) => sendLiveness(response))
     add('GET', '/readyz', ({ response }) => sendReadiness(response, parts.health(), admission.stopping))
     add('GET', '/metrics', ({ response }) => sendMetrics(response, telemetry.metrics.registry))
+    const admin = { ...parts, bodyBytesMax: http.bodyBytesMax, waits }
+    for (const route of parts.adminRoutes) add(route.method, routerPath(route.path), adminHandler(route, admin))
     for (const [url, known] of methods) refuseOtherMethods(app, url, known)
   }
 
@@ -163,13 +175,14 @@ export function createHttpDoor(parts: HttpDoorParts): HttpDoor {
   ): Promise<void> {
     const { request, response, fields } = call
     const preferences = readPreferences(fields.prefer, http.waitMaxMs)
-    const idempotencyKey = readIdempotencyKey(fields.idempotencyKey)
-    const budgetMs = readBudget(fields.deadline, queue.options.deadlineMs, parts.retentionMs)
+    const idempotencyKey = idempotencyKeyFor(queue.options, fields.idempotencyKey)
+    const timing = readTiming(fields, parts)
+    const priority = readPriority(fields.priority)
     const given = fields.key === undefined ? null : keyFromHeader(fields.key)
     let held = TASK_OVERHEAD_BYTES
     admission.enter(held)
     const kept = await keep().finally(() => admission.leave(held))
-    const extra = kept.replayed ? REPLAYED : NO_HEADERS
+    const extra = aboutKey(kept)
     if (kept.wait === null) return accepted(kept.replayed && preferences.waitMs !== null ? 0 : null)
     const view = await waits.during(callerOf(response), kept.wait)
     if (response.destroyed) return
@@ -189,7 +202,8 @@ export function createHttpDoor(parts: HttpDoorParts): HttpDoor {
         payload,
         contentType: fields.contentType ?? OCTET_STREAM,
         headers: traceHeaders(fields.traceparent, fields.tracestate),
-        budgetMs,
+        timing,
+        priority,
         idempotencyKey,
         waitMs: preferences.waitMs ?? 0,
       })
@@ -204,6 +218,10 @@ export function createHttpDoor(parts: HttpDoorParts): HttpDoor {
   async function getTask(call: Call): Promise<void> {
     const { read, applied } = await readFor(call)
     sendTask(call.response, read, applied)
+  }
+
+  async function deleteTask({ response, fields, parameters }: Call): Promise<void> {
+    sendTask(response, await cancelTask(parameters.id!, authenticate(fields.authorization)), NO_HEADERS)
   }
 
   async function getResult(call: Call): Promise<void> {
@@ -274,15 +292,6 @@ export function createHttpDoor(parts: HttpDoorParts): HttpDoor {
   }
 }
 
-interface Call {
-  readonly request: IncomingMessage
-  readonly response: ServerResponse
-  readonly fields: RequestFields
-  readonly parameters: Readonly<Record<string, string>>
-}
-
-type Handle = (call: Call) => Promise<void> | void
-
 /** Names that need no decoding; whatever else is asked for is the router's. */
 const TASKS_PATH = /^\/v1\/queues\/([\w.-]{1,100})\/tasks$/
 /** A key of 256 bytes with every byte escaped fits. */
@@ -294,7 +303,13 @@ const CLOSE_IDLE_MS = 20
 const NO_PARAMETERS: Call['parameters'] = {}
 const NO_HEADERS: readonly string[] = []
 const CLOSE: readonly string[] = ['Connection', 'close']
-const REPLAYED: readonly string[] = ['Idempotent-Replayed', 'true']
+
+/** What is said of the Idempotency-Key that came with a task. */
+function aboutKey({ keyExpiresAtMs, replayed }: Kept): readonly string[] {
+  if (keyExpiresAtMs === null) return NO_HEADERS
+  const until = ['Forebay-Idempotency-Expires', httpDate(keyExpiresAtMs)]
+  return replayed ? [...until, 'Idempotent-Replayed', 'true'] : until
+}
 
 function routeNotFound(): never {
   throw new ForebayError(
@@ -320,29 +335,6 @@ function refuseOtherMethods(app: FastifyInstance, url: string, known: ReadonlySe
 function withApplied(extra: readonly string[], preferences: Preferences, waitedMs: number | null): readonly string[] {
   if (waitedMs !== null) return [...extra, 'Preference-Applied', appliedWait(waitedMs)]
   return preferences.respondAsync ? [...extra, 'Preference-Applied', 'respond-async'] : extra
-}
-
-/** The caller's Forebay-Deadline ('30s', '10m', or plain seconds), else the queue's. ms */
-function readBudget(text: string | undefined, budgetMs: number, budgetMaxMs: number): number {
-  if (text === undefined) return budgetMs
-  const ms = /^\d+(?:\.\d+)?$/.test(text) ? Math.round(Number(text) * 1_000) : parseDuration(text)
-  if (ms !== null && ms > 0 && ms <= budgetMaxMs) return ms
-  const shown = text.replace(/[^\x20-\x7e]/g, '?').slice(0, 32)
-  throw new ForebayError(
-    'BAD_HEADER',
-    `Forebay-Deadline: ${shown} is not a time from now of more than 0 and at most ${budgetMaxMs / 1_000} s; send one like 30s or 10m.`,
-    { members: { header: 'Forebay-Deadline', value: shown } },
-  )
-}
-
-function callerOf(response: ServerResponse): Caller {
-  return {
-    get gone() {
-      return response.destroyed
-    },
-    onGone: (leave) => response.on('close', leave),
-    offGone: (leave) => response.off('close', leave),
-  }
 }
 
 function discard(request: IncomingMessage): void {

@@ -99,7 +99,7 @@ interface AnsweringSocket extends Socket {
 }
 
 const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'])
-const ALLOW = ['Allow', 'GET, HEAD, POST, PUT']
+const ALLOW = ['Allow', 'GET, HEAD, POST, PUT, DELETE']
 const CLOSE = ['Connection', 'close']
 
 export function methodNotAllowed(): ForebayError {

@@ -1,5 +1,8 @@
 import { createHash, hash } from 'node:crypto'
 import { ForebayError } from '@forebay/protocol'
+import type { QueueOptions } from '../options.ts'
+import { PRIORITY_DEFAULT } from '../task.ts'
+import type { Timing } from './timing.ts'
 
 /**
  * The Idempotency-Key of a request: 1 to 255 visible ASCII characters, bare or in the quoted form of the HTTP APIs
@@ -19,6 +22,19 @@ export function readIdempotencyKey(text: string | undefined): string | null {
   return key
 }
 
+/** The same for a queue's tasks. Throws IDEMPOTENCY_KEY_MISSING where the queue takes none without. */
+export function idempotencyKeyFor(queue: QueueOptions, text: string | undefined): string | null {
+  const key = readIdempotencyKey(text)
+  if (key === null && queue.idempotency.required) {
+    throw new ForebayError(
+      'IDEMPOTENCY_KEY_MISSING',
+      `Queue "${queue.name}" takes no task without an Idempotency-Key; send one that is new for each new task, and the same again when you repeat one.`,
+      { members: { queue: queue.name } },
+    )
+  }
+  return key
+}
+
 export const IDEMPOTENCY_KEY_CHARACTERS_MAX = 255
 const VISIBLE = /^[\x21-\x7e]{1,255}$/
 const QUOTED = /^"((?:[^"\\]|\\["\\])*)"$/
@@ -30,11 +46,16 @@ export interface Asked {
   readonly key: string | null
   readonly contentType: string
   readonly payload: Uint8Array
+  /** As it was named, so that a moment stays the same however often it is asked for. */
+  readonly timing: Pick<Timing, 'delayMs' | 'notBeforeMs'>
+  readonly priority: number
 }
 
 /** Tells a repetition from another request: the same key of one caller must ask for the same thing. */
-export function fingerprint({ method, queue, key, contentType, payload }: Asked): string {
-  const head = JSON.stringify([method, queue, key, contentType])
+export function fingerprint({ method, queue, key, contentType, payload, timing, priority }: Asked): string {
+  const { delayMs, notBeforeMs } = timing
+  const special = delayMs > 0 || notBeforeMs !== null || priority !== PRIORITY_DEFAULT
+  const head = JSON.stringify([method, queue, key, contentType, ...(special ? [delayMs, notBeforeMs, priority] : [])])
   if (payload.length === 0) return hash('sha256', head, 'base64url')
   return createHash('sha256').update(head).update(payload).digest('base64url')
 }

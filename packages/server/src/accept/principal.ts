@@ -6,6 +6,8 @@ export interface AccessKey {
   readonly principal: string
   /** 64 hex digits. */
   readonly sha256: string
+  /** May see and mend what is parked and dead, of everybody. Default false. */
+  readonly operator?: boolean
 }
 
 /** The principal of everybody while no keys are configured. */
@@ -35,6 +37,16 @@ export function authenticator(keys: readonly AccessKey[]): Authenticate {
     }
     return principal
   }
+}
+
+/** Whether a principal may do what operators do; every one of its keys may, when one of them says so. */
+export type IsOperator = (principal: string) => boolean
+
+/** While no keys are configured everybody is an operator. */
+export function operatorsAmong(keys: readonly AccessKey[]): IsOperator {
+  if (keys.length === 0) return () => true
+  const operators = new Set(keys.filter((key) => key.operator === true).map((key) => key.principal))
+  return (principal) => operators.has(principal)
 }
 
 /** Stands for a header that holds no key: the work stays the same. */

@@ -15,7 +15,10 @@ export interface RequestFields {
   prefer?: string
   key?: string
   idempotencyKey?: string
+  delay?: string
+  notBefore?: string
   deadline?: string
+  priority?: string
   traceparent?: string
   tracestate?: string
 }
@@ -97,7 +100,10 @@ const FIELD_OF: ReadonlyMap<string, keyof RequestFields> = new Map([
   ['prefer', 'prefer'],
   ['forebay-key', 'key'],
   ['idempotency-key', 'idempotencyKey'],
+  ['forebay-delay', 'delay'],
+  ['forebay-not-before', 'notBefore'],
   ['forebay-deadline', 'deadline'],
+  ['forebay-priority', 'priority'],
   ['traceparent', 'traceparent'],
   ['tracestate', 'tracestate'],
 ])

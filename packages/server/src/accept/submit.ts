@@ -3,7 +3,7 @@ import { ForebayError } from '@forebay/protocol'
 import { taskRecord } from '../records.ts'
 import type { Expectation, Replies, TaskView } from '../reply/replies.ts'
 import type { ClaimKey, Store } from '../store/store.ts'
-import { PLAIN_TASK, type Task, type TaskHeader } from '../task.ts'
+import type { Task, TaskHeader } from '../task.ts'
 import type { Telemetry } from '../telemetry.ts'
 import type { AcceptingQueue } from './accepting-queue.ts'
 import { TASK_OVERHEAD_BYTES } from './admission.ts'
@@ -11,6 +11,7 @@ import { fingerprint } from './idempotency.ts'
 import { bySignal, type Pending } from './open-waits.ts'
 import type { TaskIdParts, TaskIds } from './task-id.ts'
 import { viewOf } from './task-view.ts'
+import { delayAt, type Timing } from './timing.ts'
 
 /** A request that has passed every check. */
 export interface Submission {
@@ -22,7 +23,8 @@ export interface Submission {
   readonly payload: Uint8Array
   readonly contentType: string
   readonly headers: readonly TaskHeader[]
-  readonly budgetMs: number
+  readonly timing: Timing
+  readonly priority: number
   readonly idempotencyKey: string | null
   /** How long the caller would wait for the end; 0: not at all. */
   readonly waitMs: number
@@ -33,6 +35,8 @@ export interface Kept {
   readonly acceptedAtMs: number
   /** An earlier request with the same idempotency key had made this task. */
   readonly replayed: boolean
+  /** Until when the idempotency key stands for this task, ms since 1970; null without a key. */
+  readonly keyExpiresAtMs: number | null
   /**
    * Resolves with how the task ended, or with null when the wait was over or cancelled first; the task goes on.
    * To be called once, at once. Null when there is nothing to wait for: not asked to, or too many wait already.
@@ -49,8 +53,6 @@ export interface SubmitParts {
   readonly ids: TaskIds
   readonly clock: Clock
   readonly telemetry: Telemetry
-  /** How long an idempotency key stands for its task. ms */
-  readonly idempotencyWindowMs: number
 }
 
 /**
@@ -74,7 +76,7 @@ export function createSubmit(parts: SubmitParts): Submit {
       const reservation = await reserve(claim, task.id, submission)
       if (reservation.kind === 'kept') return replay(reservation.taskId, submission)
       if (reservation.kind === 'resume') {
-        task = resumed(task, reservation.taskId)
+        task = resumed(task, reservation.taskId, submission.timing)
         appendedBefore = true
       }
     }
@@ -89,12 +91,15 @@ export function createSubmit(parts: SubmitParts): Submit {
       taskId: task.id,
       acceptedAtMs: task.acceptedAtMs,
       replayed: false,
+      keyExpiresAtMs: claim === null ? null : task.acceptedAtMs + queue.options.idempotency.windowMs,
       wait: expectation === null ? null : waitFor(expectation, waitMs),
     }
   }
 
-  function newTask({ queue, owner, key, payload, contentType, headers, budgetMs }: Submission): Task {
+  function newTask({ queue, owner, key, payload, contentType, headers, timing, priority }: Submission): Task {
     const acceptedAtMs = clock.wallMs()
+    const delayMs = delayAt(timing, acceptedAtMs)
+    const budgetMs = timing.budgetMs ?? delayMs + queue.options.deadlineMs
     const { lane } = replies
     const id = ids.mint({ owner, queue: queue.options.name, lane, acceptedAtMs, budgetMs })
     return {
@@ -108,7 +113,11 @@ export function createSubmit(parts: SubmitParts): Submit {
       lane,
       acceptedAtMs,
       budgetMs,
-      ...PLAIN_TASK,
+      delayMs,
+      priority,
+      generation: 0,
+      attemptsBefore: 0,
+      blob: null,
     }
   }
 
@@ -135,7 +144,7 @@ export function createSubmit(parts: SubmitParts): Submit {
   }
 
   async function reserve(claim: ClaimKey, taskId: string, submission: Submission) {
-    const { idempotencyWindowMs: windowMs } = parts
+    const { windowMs } = submission.queue.options.idempotency
     const asked = { ...submission, queue: submission.queue.options.name }
     const reservation = await store
       .reserve({ ...claim, taskId, fingerprint: fingerprint(asked), windowMs })
@@ -153,27 +162,29 @@ export function createSubmit(parts: SubmitParts): Submit {
     if (reservation.kind === 'mismatch') {
       throw new ForebayError(
         'IDEMPOTENCY_MISMATCH',
-        'This Idempotency-Key was used for another request (other queue, ordering key, content type or body); use a new one.',
+        'This Idempotency-Key was used for another request (other queue, ordering key, content type, delay, priority or body); use a new one.',
       )
     }
     return reservation
   }
 
-  /** The first record of this id may be in the log, so the second must go by the same lane and deadline. */
-  function resumed(task: Task, taskId: string): Task {
+  /** The first record of this id may be in the log, so the second must go by the same lane, delay and deadline. */
+  function resumed(task: Task, taskId: string, timing: Timing): Task {
     const id = ids.read(taskId, task.owner)
     if (id === null) throw unreadableClaim()
     const { lane, acceptedAtMs, deadlineAtMs } = id
-    return { ...task, id: taskId, lane, acceptedAtMs, budgetMs: deadlineAtMs - acceptedAtMs }
+    const delayMs = delayAt(timing, acceptedAtMs)
+    return { ...task, id: taskId, lane, acceptedAtMs, budgetMs: deadlineAtMs - acceptedAtMs, delayMs }
   }
 
-  function replay(taskId: string, { owner, waitMs }: Submission): Kept {
+  function replay(taskId: string, { queue, owner, waitMs }: Submission): Kept {
     const id = ids.read(taskId, owner)
     if (id === null) throw unreadableClaim()
     return {
       taskId,
       acceptedAtMs: id.acceptedAtMs,
       replayed: true,
+      keyExpiresAtMs: id.acceptedAtMs + queue.options.idempotency.windowMs,
       wait: waitMs === 0 ? null : waitForOther(id, waitMs),
     }
   }

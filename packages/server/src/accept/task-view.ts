@@ -4,8 +4,8 @@ import type { EndState, Result } from '../task.ts'
 
 /** A result heard on the lane, as a reader of the store would see it. */
 export function viewOf(result: Result): TaskView {
-  const { taskId, queue, owner, attempts, finishedAtMs, end } = result
-  const common = { taskId, queue, owner, attempts, finishedAtMs, state: end.state }
+  const { taskId, queue, owner, attempts, generation, finishedAtMs, end } = result
+  const common = { taskId, queue, owner, attempts, generation, finishedAtMs, state: end.state }
   return end.state === 'succeeded'
     ? { ...common, fault: null, payload: end.payload, contentType: end.contentType }
     : { ...common, fault: end.fault, payload: null, contentType: null }
@@ -32,6 +32,7 @@ export function expiredView(taskId: string, queue: string, owner: string, deadli
     owner,
     state,
     attempts: 0,
+    generation: 0,
     finishedAtMs: deadlineAtMs,
     fault,
     payload: null,

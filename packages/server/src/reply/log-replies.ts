@@ -93,9 +93,9 @@ export function createReplies(parts: RepliesParts): RunningReplies {
   }
 }
 
-function viewOfStored({ taskId, queue, owner, attempts, status }: StoredTask): TaskView {
+function viewOfStored({ taskId, queue, owner, attempts, generation, status }: StoredTask): TaskView {
   const { state } = status
-  const common = { taskId, queue, owner, attempts, state }
+  const common = { taskId, queue, owner, attempts, generation, state }
   if (status.state === 'succeeded') {
     const { finishedAtMs, payload, contentType } = status
     return { ...common, finishedAtMs, fault: null, payload, contentType }

@@ -39,6 +39,7 @@ export interface TaskView {
   readonly owner: string
   readonly state: TaskState
   readonly attempts: number
+  readonly generation: number
   readonly finishedAtMs: number | null
   /** Why it failed, or why its last attempt did. */
   readonly fault: { readonly code: string; readonly detail: string } | null

@@ -5,10 +5,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Broker, type Clock, systemClock, systemRandom, type TopicSpec } from '@forebay/broker'
 import { embeddedBroker } from '@forebay/broker/embedded'
-import { pino } from 'pino'
+import { type Logger, pino } from 'pino'
+import type { AdminRoute } from '../../src/accept/admin-routes.ts'
 import { CLUSTER_TOPIC_SPEC, type ClusterKeys, openClusterKeys } from '../../src/accept/cluster-secret.ts'
 import { createDoors, type Doors } from '../../src/accept/doors.ts'
 import { ANONYMOUS } from '../../src/accept/principal.ts'
+import { CONTROL_TOPIC_SPEC } from '../../src/control.ts'
 import { createRecorder } from '../../src/finish/recorder.ts'
 import type { HttpOptions, QueueOptions, ServerOptions } from '../../src/options.ts'
 import { resultRecord } from '../../src/records.ts'
@@ -29,6 +31,8 @@ export interface DoorsRig {
   readonly keys: ClusterKeys
   readonly replies: Replies
   readonly telemetry: Telemetry
+  /** Without the faults of `wrapStore`. */
+  readonly store: Store
   /** How many records the topic of a queue holds. */
   kept(queue: string): Promise<number>
   /** Publishes how a task of 'orders' and of nobody in particular ended. */
@@ -52,6 +56,12 @@ export interface DoorsRigOptions {
   readonly clock?: Clock
   /** Another rig's, for a second gateway on the same log; that rig closes them. */
   readonly shared?: Pick<DoorsRig, 'broker' | 'keys'>
+  /** Another rig's, for a second gateway on the same store; that rig closes it. */
+  readonly sharedStore?: Store
+  /** Default: whether the store keeps parked tasks. */
+  readonly delays?: boolean
+  readonly adminRoutes?: readonly AdminRoute[]
+  readonly log?: Logger
 }
 
 /** Names of principals and their keys. */
@@ -96,13 +106,13 @@ export async function openDoorsRig(options: DoorsRigOptions = {}): Promise<Doors
   const dir = await mkdtemp(join(tmpdir(), 'forebay-doors-'))
   const broker = shared?.broker ?? embeddedBroker({ dir })
   const storeDir = options.storeDir ?? dir
-  const log = pino({ level: 'silent' })
+  const log = options.log ?? pino({ level: 'silent' })
   const telemetry = { log, metrics: createMetrics() }
   const parts = { broker, clock: systemClock, random: systemRandom, telemetry }
   if (shared === undefined) await broker.open({ topics: topicsOf([...queues.values()], retentionMs) })
   const keys = shared?.keys ?? (await openClusterKeys({ ...parts, log }))
-  const ownStore = embeddedStore({ dir: storeDir, retentionMs })
-  await ownStore.open()
+  const ownStore = options.sharedStore ?? embeddedStore({ dir: storeDir, retentionMs })
+  if (options.sharedStore === undefined) await ownStore.open()
   const store = options.wrapStore?.(ownStore) ?? ownStore
   const recorder = createRecorder({ ...parts, store, partitions: LANES })
   const { waitersMax } = { ...HTTP, ...options.http }
@@ -115,6 +125,8 @@ export async function openDoorsRig(options: DoorsRigOptions = {}): Promise<Doors
     keys,
     replies,
     store,
+    delays: options.delays ?? store.parking !== null,
+    adminRoutes: options.adminRoutes ?? [],
     health: () => ({ ready: true, reasons: [], profile: 'embedded' }),
     ...(options.clock === undefined ? {} : { clock: options.clock }),
     ...(options.wrapBroker === undefined ? {} : { broker: options.wrapBroker(broker) }),
@@ -129,6 +141,7 @@ export async function openDoorsRig(options: DoorsRigOptions = {}): Promise<Doors
     keys,
     replies,
     telemetry,
+    store: ownStore,
     async kept(queue) {
       const partitions = await broker.inspect({ topics: [taskTopic(queue)] })
       return partitions.reduce((sum, { start, end }) => sum + end - start, 0)
@@ -150,7 +163,7 @@ export async function openDoorsRig(options: DoorsRigOptions = {}): Promise<Doors
     await doors.http.stop(0)
     replies.stop()
     await recorder.stop()
-    await ownStore.close()
+    if (options.sharedStore === undefined) await ownStore.close()
     if (shared === undefined) {
       await keys.close()
       await broker.close()
@@ -163,7 +176,7 @@ const LANES = 4
 
 function topicsOf(queues: readonly QueueOptions[], retentionMs: number): TopicSpec[] {
   const tasks = queues.map(({ topic, partitions }) => ({ name: topic, partitions, retentionMs }))
-  return [CLUSTER_TOPIC_SPEC, { name: RESULTS_TOPIC, partitions: LANES, retentionMs }, ...tasks]
+  return [CLUSTER_TOPIC_SPEC, CONTROL_TOPIC_SPEC, { name: RESULTS_TOPIC, partitions: LANES, retentionMs }, ...tasks]
 }
 
 const HTTP: HttpOptions = {
