@@ -1,0 +1,90 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { type Clock, systemClock } from '@forebay/broker'
+import { type BlobPlace, chance, KEEP_MS } from './contract-place.ts'
+
+const HOUR_MS = 60 * 60 * 1000
+const MISSING = { code: 'BLOB_MISSING' }
+
+export function sweepTests(place: () => BlobPlace): void {
+  test('a blob is there for all of its time, and gone not long after', async () => {
+    const here = place()
+    const blobs = await here.open()
+    const ref = await blobs.put(chance(1_000))
+    here.clock.advance(KEEP_MS - 1)
+    assert.equal((await blobs.sweep()).removed, 0)
+    here.clock.advance(KEEP_MS / 4 + 1)
+    assert.equal((await blobs.sweep()).removed, 1)
+    await assert.rejects(blobs.get(ref), MISSING)
+    assert.equal(await here.count(), 0)
+  })
+
+  test('a blob that is put again begins its time again', async () => {
+    const here = place()
+    const blobs = await here.open()
+    const bytes = chance(1_000)
+    const ref = await blobs.put(bytes)
+    for (let round = 0; round < 4; round++) {
+      here.clock.advance(KEEP_MS - 1)
+      await blobs.put(bytes)
+      await blobs.sweep()
+    }
+    here.clock.advance(KEEP_MS - 1)
+    await blobs.sweep()
+    assert.equal(Buffer.compare(await blobs.get(ref), bytes), 0)
+  })
+
+  test('a blob that is read late in its time begins it again', async () => {
+    const here = place()
+    const blobs = await here.open()
+    const bytes = chance(1_000)
+    const ref = await blobs.put(bytes)
+    here.clock.advance(KEEP_MS - 1)
+    await blobs.get(ref)
+    here.clock.advance(KEEP_MS - 1)
+    await blobs.sweep()
+    assert.equal(Buffer.compare(await blobs.get(ref), bytes), 0)
+  })
+
+  test('sweeps and puts of the same bytes at the same moment lose nothing that was acknowledged', async () => {
+    const here = place()
+    const [one, other] = [await here.open(), await here.open()]
+    const bytes = Array.from({ length: 5 }, (_, index) => Buffer.alloc(2_000, index + 1))
+    for (let round = 0; round < 12; round++) {
+      // The edges: just before, at and just after the moment at which the last ones may go.
+      here.clock.advance(KEEP_MS + KEEP_MS / 4 - 1 + (round % 3))
+      const [refs] = await Promise.all([
+        Promise.all(bytes.map((each, index) => (index % 2 === 0 ? one : other).put(each))),
+        one.sweep(),
+        other.sweep(),
+      ])
+      await one.sweep()
+      for (const [index, ref] of refs.entries()) {
+        assert.equal(Buffer.compare(await other.get(ref), bytes[index]!), 0, `round ${round}`)
+      }
+    }
+  })
+
+  test('processes whose clocks differ by less than an hour of grace do not take from each other', async () => {
+    const here = place()
+    const slow = await here.open()
+    const clock: Clock = { ...systemClock, wallMs: () => here.clock.wallMs() + HOUR_MS }
+    const fast = await here.open({ clock, keepMs: KEEP_MS + HOUR_MS })
+    const [ofSlow, ofFast] = [await slow.put(Buffer.from('of slow')), await fast.put(Buffer.from('of fast'))]
+    assert.equal(Buffer.from(await slow.get(ofFast)).toString(), 'of fast')
+    here.clock.advance(KEEP_MS - 1)
+    await Promise.all([fast.sweep(), slow.sweep()])
+    assert.equal(Buffer.from(await fast.get(ofSlow)).toString(), 'of slow')
+    assert.equal(Buffer.from(await slow.get(ofFast)).toString(), 'of fast')
+  })
+
+  test('what was put is found after the time that blobs are kept was changed', async () => {
+    const here = place()
+    const before = await here.open()
+    const ref = await before.put(Buffer.from('as it was'))
+    for (const keepMs of [KEEP_MS / 7, KEEP_MS * 30]) {
+      const blobs = await here.open({ keepMs })
+      assert.equal(Buffer.from(await blobs.get(ref)).toString(), 'as it was')
+    }
+  })
+}
