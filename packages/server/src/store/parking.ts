@@ -3,8 +3,9 @@ import type { Fault } from '../task.ts'
 
 /**
  * Parked work, a part of the port Store: tasks that wait outside the log, durably. A parked task is either alone (a
- * delayed task, or one without order) or stands in the line of its key, in the order of the log's offsets; only the
- * head of a line is ever handed out.
+ * delayed task, or one without order) or stands in the line of its key, in the order of the log's offsets. The head of a
+ * line is its lowest offset, taken or not. Time hands out heads only, and behind them what is past its deadline; when
+ * the owner has removed a head it goes on by `takeLine`.
  *
  * Each (queue, partition) has one owner at a time, fenced by an epoch: whoever calls `own` last. What an earlier owner
  * still writes is refused with ParkingFenced. Operators are no owners: what they want is written beside the row, and
@@ -14,8 +15,10 @@ import type { Fault } from '../task.ts'
  */
 export interface Parking {
   /**
-   * Takes a partition over. What the last owner had taken and not finished waits again, due at once. Resolves with
-   * the epoch to write under and the keys that have a line.
+   * Takes a partition over. What the last owner had taken and not finished waits again: due at once where it stands
+   * alone or at the head of its line. A head that waits neither by its own time nor for an operator ('exhausted') is due
+   * at once as well, for whoever ran its line is gone. Resolves with the epoch to write under and the keys that have a
+   * line.
    */
   own(queue: string, partition: number): Promise<Ownership>
   /**
@@ -27,11 +30,11 @@ export interface Parking {
   /**
    * Takes at most `limit` rows of one queue that are due: waking time or deadline has passed, or an operator wants
    * something. They stay with the caller until it parks or removes them, or somebody else owns the partition. Earliest
-   * first. Partitions that are owned no more are passed over.
+   * first, by the sooner of waking time and deadline. Partitions that are owned no more are passed over.
    */
   take(queue: string, owned: readonly Owned[], limit: number): Promise<Taken>
   /**
-   * Takes the first rows of a key's line, in order of offset, due or not, as far as nobody has taken them.
+   * Takes the first rows of a key's line, in order of offset, due or not; those that are taken already are left out.
    * Throws ParkingFenced: nothing there must not be mistaken for an empty line.
    */
   takeLine(owned: Owned, key: string, limit: number): Promise<readonly ParkedRow[]>
@@ -40,16 +43,24 @@ export interface Parking {
    * `offsets` is empty: so an owner asks whether it still is one.
    */
   remove(owned: Owned, offsets: readonly number[]): Promise<void>
-  /** Removes rows of these tasks that nobody has taken (they were cancelled); resolves with the ids that it removed. */
+  /**
+   * Removes rows of these tasks that nobody has taken (they were cancelled); resolves with the ids that it removed. Where
+   * that was the head of a line, the next one is due at once, as by `own`. Nothing where the partition is owned no more.
+   */
   drop(owned: Owned, taskIds: readonly string[]): Promise<readonly string[]>
 
   /** For operators: newest first, without payloads. `after` is the `cursor` of the page before. */
   list(filter: ParkedFilter): Promise<ParkedPage>
   /** One row whole; null when there is none. */
   find(queue: string, taskId: string): Promise<ParkedRow | null>
-  /** Tells the owner what to do with a row; 'taken' while an attempt is under way (ask again). */
+  /**
+   * Tells the owner what to do with a row, which is due at once by it (behind the head of a line: when it has become the
+   * head). 'taken' while an attempt is under way (ask again).
+   */
   wish(queue: string, taskId: string, wish: Wish): Promise<'kept' | 'taken' | 'missing'>
-  /** Puts another body in place of a row's; 'taken' as above. */
+  /**
+   * Puts another body in place of a row's: the value, its `content-type`, and no `fb-blob` any more; 'taken' as above.
+   */
   edit(queue: string, taskId: string, body: EditedBody): Promise<'kept' | 'taken' | 'missing'>
 
   /** When a schedule last fired, ms since 1970; null when it never did. */
@@ -119,6 +130,7 @@ export interface Taken {
 
 export interface ParkedFilter {
   readonly queue?: string
+  /** Rows in the line of this key. */
   readonly key?: string
   readonly reason?: ParkReason
   readonly limit: number
@@ -135,6 +147,7 @@ export interface ParkedPage {
 
 export interface ParkedSummary extends Omit<ParkedRow, 'record'> {
   readonly offset: number
+  /** Of the record's value. */
   readonly bytes: number
 }
 

@@ -23,6 +23,11 @@ export interface Store {
   /** What is known of a task; null when nothing is. */
   get(taskId: string): Promise<StoredTask | null>
   /**
+   * Forgets results, notes and the positions of `topic`, the one they came from: its readers find themselves behind and
+   * read it again from the start. Reservations and parked tasks stay.
+   */
+  rebuild(topic: string): Promise<void>
+  /**
    * Claims (principal, route, key) for a new task, or says who holds it. Exactly one of concurrent claims wins.
    */
   reserve(claim: Claim): Promise<Reservation>
@@ -61,7 +66,7 @@ export type RecordedEntry =
 export type ApplyReport =
   | {
       readonly kind: 'applied'
-      /** Results that were dropped because the task had one already. */
+      /** Results that were dropped because the task had one already, or lives in a later generation. */
       readonly duplicates: number
     }
   /** The store stands below `from` (null: it has nothing of this partition); nothing was applied. */

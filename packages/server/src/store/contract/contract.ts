@@ -3,7 +3,10 @@ import type { Clock } from '@forebay/broker'
 import type { Store } from '../store.ts'
 import { ContractPlace } from './contract-place.ts'
 import { crashTests } from './crash-tests.ts'
+import { generationTests } from './generation-tests.ts'
 import { lifecycleTests } from './lifecycle-tests.ts'
+import { parkingTests } from './parking-tests.ts'
+import { positionTests } from './position-tests.ts'
 import { reservationTests } from './reservation-tests.ts'
 import { resultTests } from './result-tests.ts'
 import { retentionTests } from './retention-tests.ts'
@@ -53,9 +56,18 @@ export function storeContract(name: string, makeHarness: () => StoreHarness): vo
     })
 
     describe('results and notes', () => resultTests(place))
+    describe('generations', () => generationTests(place))
+    describe('positions', () => positionTests(place))
     describe('reservations', () => reservationTests(place))
     describe('retention', () => retentionTests(place))
     describe('crashes', () => crashTests(place, harness))
+    describe('parking', { skip: withoutParking(harness, place().options) }, () => parkingTests(place, harness))
     describe('opening and closing', () => lifecycleTests(place))
   })
+}
+
+/** The reason, where the adapter keeps no parked tasks. */
+function withoutParking(harness: StoreHarness, options: StoreContractOptions): string | false {
+  const { parking, capabilities } = harness.connect('never-opened', options)
+  return parking === null && `${capabilities.name} parks no tasks: ${capabilities.cannot.join(' ')}`
 }

@@ -12,7 +12,7 @@ export function crashTests(place: () => ContractPlace, harness: StoreHarness): v
   test('after kill -9 at any moment the position and the results agree, and nothing acknowledged is gone', async () => {
     const at = place()
     for (let round = 0; round < 4; round++) {
-      const acknowledged = await killWhileApplying(at, harness)
+      const acknowledged = await killChild(at, harness)
       const store = await at.open()
       const next = (await store.positions(TOPIC)).get(0) ?? 0
       assert.ok(next >= acknowledged, `position ${next}, acknowledged ${acknowledged}`)
@@ -25,7 +25,7 @@ export function crashTests(place: () => ContractPlace, harness: StoreHarness): v
 
   test('after kill -9 a claim that was acknowledged resumes with its task', async () => {
     const at = place()
-    const acknowledged = await killWhileApplying(at, harness)
+    const acknowledged = await killChild(at, harness)
     const store = await at.open()
     const first = { principal: 'anna', route: 'orders', key: 'k0', fingerprint: 'f', windowMs: 60_000, taskId: 'new' }
     assert.deepEqual(await store.reserve(first), { kind: 'resume', taskId: 't0' })
@@ -35,8 +35,8 @@ export function crashTests(place: () => ContractPlace, harness: StoreHarness): v
   })
 }
 
-/** Returns the position that the child saw acknowledged last. */
-async function killWhileApplying(at: ContractPlace, { child }: StoreHarness): Promise<number> {
+/** Has a child process work in the place, kills it, and returns the position that it saw acknowledged last. */
+export async function killChild(at: ContractPlace, { child }: StoreHarness): Promise<number> {
   const program = fileURLToPath(new URL('./crash-child.ts', import.meta.url))
   const running = spawn(
     process.execPath,

@@ -116,48 +116,52 @@ export function resultTests(place: () => ContractPlace): void {
     await store.close()
   })
 
-  test('what lies below the position is not applied again', async () => {
+  test('every open state is known, each with its fault', async () => {
     const store = await place().open()
-    await apply(store, 10, note('t', 'running', 1), note('t', 'retrying', 1))
-    assert.equal(await apply(store, 10, note('t', 'running', 1)), 0)
-    assert.equal(await answer(store, 't'), 'retrying')
-    assert.equal(await apply(store, 11, note('t', 'running', 9), succeeded('u', 'x')), 0)
-    assert.equal(await answer(store, 't'), 'retrying')
-    assert.equal(await apply(store, 12, succeeded('u', 'x'), succeeded('v', 'y')), 0, 'read again is no duplicate')
-    assert.equal(await answer(store, 'v'), 'y')
-    assert.deepEqual(await store.positions(TOPIC), new Map([[0, 14]]))
+    const fault = { code: 'ATTEMPT_TIMED_OUT', detail: 'zu spät \u{1f980}' } as const
+    for (const [offset, state] of (['pending', 'running', 'retrying', 'parked'] as const).entries()) {
+      await apply(
+        store,
+        2 * offset,
+        { ...note(state, state, 3), fault: null },
+        { ...note(`${state}!`, state, 4), fault },
+      )
+      assert.deepEqual((await store.get(state))?.status, { state, atMs: 1_000, fault: null })
+      const found = (await store.get(`${state}!`))!
+      assert.deepEqual([found.attempts, found.status], [4, { state, atMs: 1_000, fault }])
+    }
     await store.close()
   })
 
-  test('positions move with the batches, also with empty ones, per topic and partition', async () => {
+  test('an answer that is kept elsewhere comes back with its name', async () => {
     const at = place()
     let store = await at.open()
-    assert.deepEqual(await store.positions(TOPIC), new Map())
-    await apply(store, 5, succeeded('t', 'done'))
-    await store.apply({ topic: TOPIC, partition: 3, from: null, next: 40, entries: [] })
-    await store.apply({ topic: 'other', partition: 3, from: null, next: 7, entries: [] })
+    const blob = { sha256: '0123456789abcdef'.repeat(4), bytes: 2 ** 40 }
+    const end = { state: 'succeeded' as const, payload: Buffer.alloc(0), contentType: 'image/png', blob }
+    await apply(store, 0, { ...succeeded('large', ''), end }, succeeded('small', 'x'))
     await store.close()
     store = await at.open()
-    const expected = new Map([
-      [0, 6],
-      [3, 40],
-    ])
-    assert.deepEqual(await store.positions(TOPIC), expected)
-    assert.deepEqual(await store.positions('other'), new Map([[3, 7]]))
+    const large = (await store.get('large'))!.status
+    const small = (await store.get('small'))!.status
+    assert.ok(large.state === 'succeeded' && small.state === 'succeeded')
+    assert.deepEqual([large.blob, large.payload.length, large.contentType], [blob, 0, 'image/png'])
+    assert.equal(small.blob, undefined)
     await store.close()
   })
 
   test('any log, read in any batches with repetitions, gives the same answers as read once', async () => {
-    const fact = fc.record({ task: fc.nat(5), result: fc.boolean(), value: fc.nat(1_000) })
+    const fact = fc.record({ task: fc.nat(5), result: fc.boolean(), value: fc.nat(1_000), generation: fc.nat(2) })
     const readings = fc.array(fc.record({ from: fc.nat(30), to: fc.nat(30) }), { maxLength: 12 })
     const store = await place().open()
     let partition = 0
     await fc.assert(
       fc.asyncProperty(fc.array(fact, { minLength: 1, maxLength: 30 }), readings, async (log, cuts) => {
         partition += 1
-        const facts = log.map(({ task, result, value }) =>
-          result ? succeeded(`${partition}-${task}`, `${value}`) : note(`${partition}-${task}`, 'running', value),
-        )
+        const facts = log.map(({ task, result, value, generation }) => {
+          const taskId = `${partition}-${task}`
+          const fact = result ? succeeded(taskId, `${value}`) : note(taskId, 'running', value)
+          return { ...fact, generation }
+        })
         let position = 0
         for (const { from, to } of [...cuts, { from: 0, to: facts.length }]) {
           const first = Math.min(from, position)
@@ -165,16 +169,20 @@ export function resultTests(place: () => ContractPlace): void {
           await store.apply({
             topic: TOPIC,
             partition,
-            from: null,
+            from: position === 0 ? null : first,
             next,
             entries: entries(first, ...facts.slice(first, next)),
           })
           position = Math.max(position, next)
         }
         for (const taskId of new Set(facts.map((one) => one.taskId))) {
-          const mine = facts.filter((one) => one.taskId === taskId)
+          const found = (await store.get(taskId))!
+          const lives = facts.filter((one) => one.taskId === taskId)
+          const generation = Math.max(...lives.map((one) => one.generation))
+          const mine = lives.filter((one) => one.generation === generation)
           const end = mine.find((one) => 'end' in one)
-          const { status, attempts } = (await store.get(taskId))!
+          const { status, attempts } = found
+          assert.equal(found.generation, generation)
           if (end === undefined) assert.deepEqual([status.state, attempts], ['running', mine.at(-1)!.attempts])
           else assert.deepEqual(plain({ status }), plain({ status: { ...end.end, finishedAtMs: 1_000 } }))
         }

@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Store } from '../store.ts'
 import { apply, type ContractPlace, note, RETENTION_MS, succeeded } from './contract-place.ts'
+import { openParking, ownPartition, row } from './parking-place.ts'
 
 export function retentionTests(place: () => ContractPlace): void {
   test('results go when they are older than the retention, younger ones and later notes stay', async () => {
@@ -39,6 +40,35 @@ export function retentionTests(place: () => ContractPlace): void {
     await apply(store, 0, succeeded('t', 'x', Number.MAX_SAFE_INTEGER))
     at.clock.advance(RETENTION_MS)
     await gone(at, store, 't')
+    await store.close()
+  })
+}
+
+/** What is parked is not swept, nor what is known of it. */
+export function parkedRetentionTests(place: () => ContractPlace): void {
+  test('parked rows stay however old they are, and so does what is known of their tasks', async () => {
+    const at = place()
+    const { store, parking } = await openParking(at)
+    const owned = await ownPartition(parking)
+    const week = { dueInMs: 100 * RETENTION_MS, deadlineInMs: 200 * RETENTION_MS }
+    const offsets = Array.from({ length: 700 }, (_, offset) => offset)
+    await parking.park(
+      owned,
+      offsets.map((offset) => row(offset, week)),
+    )
+    const nowMs = at.clock.wallMs()
+    const parked = offsets.map((offset) => note(`t${offset}`, 'parked', 0, nowMs))
+    await apply(store, 0, ...parked, note('elsewhere', 'parked', 0, nowMs + 1), note('open', 'running', 1, nowMs + 1))
+    at.clock.advance(10 * RETENTION_MS)
+    await gone(at, store, 'open')
+    await gone(at, store, 'elsewhere')
+    const known = await Promise.all(offsets.map((offset) => store.get(`t${offset}`)))
+    assert.ok(known.every((one) => one?.status.state === 'parked'))
+    assert.equal((await parking.list({ limit: 1 })).total, 700)
+    await parking.remove(owned, [3, 699])
+    await gone(at, store, 't3')
+    await gone(at, store, 't699')
+    assert.notEqual(await store.get('t4'), null)
     await store.close()
   })
 }
