@@ -5,5 +5,5 @@ export const SIM_CAPABILITIES: BrokerCapabilities = {
   durability: 'replicated',
   shared: true,
   doneSetSurvivesRestart: true,
-  recordBytesMax: 64 * 1024,
+  recordBytesMax: 1024 * 1024,
 }

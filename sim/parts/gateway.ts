@@ -1,0 +1,77 @@
+import { partitionOf } from '@forebay/broker'
+import type { AcceptingQueue } from '../../packages/server/src/accept/accepting-queue.ts'
+import { type CancelTask, createCancelTask } from '../../packages/server/src/accept/cancel-task.ts'
+import { createReadTask, type ReadTask } from '../../packages/server/src/accept/read-task.ts'
+import { createSubmit, type Submit } from '../../packages/server/src/accept/submit.ts'
+import { createTaskIds } from '../../packages/server/src/accept/task-id.ts'
+import { createRecorder, type Recorder } from '../../packages/server/src/finish/recorder.ts'
+import { createReplies } from '../../packages/server/src/reply/log-replies.ts'
+import type { Store } from '../../packages/server/src/store/store.ts'
+import type { SimBroker } from '../log/broker.ts'
+import type { SimProcess } from '../process.ts'
+import { LANES, QUEUES, TOPICS } from '../queues.ts'
+import { TELEMETRY } from '../telemetry.ts'
+import type { Program } from './node.ts'
+
+const WAITERS_MAX = 100
+const RETENTION_MS = 86_400_000
+/** All gateways sign with one key; how they come to share it is tested elsewhere. */
+const KEY = { id: 0, secret: Buffer.from('a secret of the simulation only. ') }
+const KEYS = { signing: () => KEY, find: (id: number) => (id === KEY.id ? KEY : undefined) }
+
+/** What a gateway's process runs, behind its doors: submit, read and cancel, with the recorder that feeds its reads. */
+export class SimGateway implements Program {
+  ready = false
+  readonly submit: Submit
+  readonly read: ReadTask
+  readonly cancel: CancelTask
+  readonly #broker: SimBroker
+  readonly #store: Store
+  readonly #recorder: Recorder
+
+  constructor(process: SimProcess, broker: SimBroker, store: Store) {
+    const { clock, random } = process
+    this.#broker = broker
+    this.#store = store
+    const common = { broker, store, clock, telemetry: TELEMETRY }
+    this.#recorder = createRecorder({ ...common, partitions: LANES, random })
+    const instance = process.name.replace(/#.*/, '')
+    const replies = createReplies({
+      ...common,
+      recorder: this.#recorder,
+      lanes: LANES,
+      instance,
+      waitersMax: WAITERS_MAX,
+    })
+    const ids = createTaskIds(
+      KEYS,
+      QUEUES.map(({ name }) => name),
+      random,
+    )
+    this.submit = createSubmit({ ...common, replies, ids })
+    this.read = createReadTask({ ids, replies, clock, retentionMs: RETENTION_MS })
+    this.cancel = createCancelTask({ ...common, replies, readTask: this.read })
+  }
+
+  async start(): Promise<void> {
+    await this.#broker.open({ topics: TOPICS })
+    await this.#store.open()
+    await this.#recorder.start()
+    this.ready = true
+  }
+}
+
+/** What doors know of a queue. */
+export function acceptingQueue(name: string): AcceptingQueue {
+  const options = QUEUES.find((queue) => queue.name === name)!
+  let turn = 0
+  return {
+    options,
+    nameJson: JSON.stringify(name),
+    meters: TELEMETRY.metrics.queue(name),
+    check: () => null,
+    checkBody: () => {},
+    partition: (key) =>
+      key === null ? turn++ % options.partitions : partitionOf(Buffer.from(key), options.partitions),
+  }
+}

@@ -1,0 +1,73 @@
+import type { TopicSpec } from '@forebay/broker'
+import type { QueueRules } from '../history/history.ts'
+import type { RecordRules } from '../history/record-event.ts'
+import { CLUSTER_TOPIC_SPEC } from '../packages/server/src/accept/cluster-secret.ts'
+import { CONTROL_TOPIC_SPEC } from '../packages/server/src/control.ts'
+import type { QueueOptions } from '../packages/server/src/options.ts'
+import { deadTopic, RESULTS_TOPIC, taskTopic } from '../packages/server/src/topics.ts'
+
+export const PARTITIONS = 4
+export const LANES = 2
+const RETENTION_MS = 86_400_000
+
+/** One queue that keeps the order of keys, one that does not, with times short enough to happen within a run. */
+export const QUEUES: readonly QueueOptions[] = [
+  queue('orders', { order: 'key', partitions: PARTITIONS }),
+  queue('mails', { order: 'none', partitions: 2 }),
+]
+
+export const RULES: RecordRules = {
+  resultsTopic: RESULTS_TOPIC,
+  queues: new Map(QUEUES.map(({ name, topic, deadlineMs }) => [topic, { queue: name, deadlineMs }])),
+}
+
+export const QUEUE_RULES: ReadonlyMap<string, QueueRules> = new Map(
+  QUEUES.map(({ name, topic, order, retry }) => [
+    name,
+    { topic, ordered: order === 'key', attemptsMax: retry.attemptsMax },
+  ]),
+)
+
+export const TOPICS: readonly TopicSpec[] = [
+  CLUSTER_TOPIC_SPEC,
+  CONTROL_TOPIC_SPEC,
+  { name: RESULTS_TOPIC, partitions: LANES, retentionMs: RETENTION_MS },
+  ...QUEUES.flatMap(({ topic, partitions }) => [
+    { name: topic, partitions, retentionMs: RETENTION_MS },
+    { name: deadTopic(topic), partitions, retentionMs: 'forever' as const },
+  ]),
+]
+
+function queue(name: string, other: Partial<QueueOptions>): QueueOptions {
+  return {
+    name,
+    topic: taskTopic(name),
+    route: null,
+    key: null,
+    order: 'none',
+    target: { kind: 'workers' },
+    concurrency: 6,
+    rate: null,
+    perKey: { concurrency: null, rate: null },
+    fairness: null,
+    timeoutMs: 4_000,
+    deadlineMs: RETENTION_MS,
+    retry: {
+      attemptsMax: 4,
+      withinMs: 300_000,
+      backoffMs: 200,
+      backoffMaxMs: 10_000,
+      jitter: 'full',
+      on: null,
+      budget: null,
+    },
+    breaker: null,
+    onExhausted: 'dead',
+    schedule: [],
+    idempotency: { required: false, windowMs: RETENTION_MS },
+    schema: null,
+    bodyBytesMax: 64 * 1024,
+    partitions: PARTITIONS,
+    ...other,
+  }
+}

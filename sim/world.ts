@@ -1,0 +1,85 @@
+import { Journal } from './journal.ts'
+import { SimBroker } from './log/broker.ts'
+import { SimLog } from './log/log.ts'
+import { SimDispatcher } from './parts/dispatcher.ts'
+import { SimGateway } from './parts/gateway.ts'
+import { SimNode } from './parts/node.ts'
+import { Workers } from './parts/workers.ts'
+import { type SimProcess, WALL_START_MS } from './process.ts'
+import { RULES } from './queues.ts'
+import { SeededRandom } from './random.ts'
+import { Schedule } from './schedule.ts'
+import { StorePlace } from './store/place.ts'
+import { Weather } from './weather.ts'
+
+/** What differs from run to run beside chance. */
+export interface WorldShape {
+  /** One store for all gateways, as PostgreSQL is; otherwise a file for each. */
+  readonly sharedStore: boolean
+}
+
+const GATEWAYS = 2
+const DISPATCHERS = 2
+const BROKER = { publishTimeoutMs: 3_000, commitIntervalMs: 400, sessionTimeoutMs: 4_000 }
+
+/** Everything that a run is made of. */
+export class World {
+  readonly random: SeededRandom
+  readonly schedule: Schedule
+  readonly journal: Journal
+  readonly weather: Weather
+  readonly log: SimLog
+  readonly store: StorePlace
+  readonly workers: Workers
+  readonly gateways: readonly SimNode<SimGateway>[]
+  readonly dispatchers: readonly SimNode<SimDispatcher>[]
+
+  constructor(seed: number, shape: WorldShape) {
+    this.random = new SeededRandom(seed)
+    const { random } = this
+    this.schedule = new Schedule(random.stream('order'))
+    const { schedule } = this
+    this.journal = new Journal(schedule)
+    const { journal } = this
+    this.weather = new Weather(random.stream('weather'), (fate) => journal.cover(fate))
+    const { weather } = this
+    const wallMs = () => Math.floor(WALL_START_MS + schedule.nowMs)
+    this.log = new SimLog({
+      schedule,
+      random: random.stream('log'),
+      weather,
+      journal,
+      rules: RULES,
+      wallMs,
+      gapShare: 0.03,
+    })
+    this.store = new StorePlace({ schedule, weather, journal, shared: shape.sharedStore })
+    this.workers = new Workers(schedule, random.stream('workers'), journal)
+    const brokerOf = (process: SimProcess) => new SimBroker(this.log, process, BROKER)
+    this.gateways = named('gateway', GATEWAYS).map(
+      (name) =>
+        new SimNode(name, 'gateway', this, (process) => {
+          return new SimGateway(process, brokerOf(process), this.store.connect(process, name))
+        }),
+    )
+    this.dispatchers = named('dispatcher', DISPATCHERS).map(
+      (name) =>
+        new SimNode(name, 'dispatcher', this, (process) => {
+          return new SimDispatcher(process, brokerOf(process), this.workers, journal)
+        }),
+    )
+  }
+
+  get nodes(): readonly SimNode<SimGateway | SimDispatcher>[] {
+    return [...this.gateways, ...this.dispatchers] as SimNode<SimGateway | SimDispatcher>[]
+  }
+
+  close(): void {
+    for (const { process } of this.nodes) process.crash()
+    this.store.close()
+  }
+}
+
+function named(role: string, count: number): string[] {
+  return Array.from({ length: count }, (_, index) => `${role}-${index + 1}`)
+}
