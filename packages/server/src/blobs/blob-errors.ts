@@ -17,16 +17,13 @@ export function blobDamaged(ref: BlobRef): ForebayError {
   )
 }
 
-/** `place` as people know it: a folder, or an address without credentials. */
+/** `place` as operators know it, a folder or an address, is for the log: callers learn only that it does not work. */
 export function blobUnavailable(place: string, cause: unknown): ForebayError {
-  return new ForebayError(
-    'BLOB_UNAVAILABLE',
-    `Large bodies cannot be kept or read right now: ${place} does not answer.`,
-    {
-      cause,
-      retryAfterS: 1,
-    },
-  )
+  const why = cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause)
+  return new ForebayError('BLOB_UNAVAILABLE', 'What is too large for the log cannot be kept or read right now.', {
+    cause: new Error(`${place}: ${why}`, { cause }),
+    retryAfterS: 1,
+  })
 }
 
 export function blobsClosed(): ForebayError {

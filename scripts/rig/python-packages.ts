@@ -1,0 +1,47 @@
+import { execFile } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { mkdir, mkdtemp, readFile, rename, writeFile } from 'node:fs/promises'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+
+const run = promisify(execFile)
+
+/** Whether this machine has a Python that can make environments. Debian's package is `python3-venv`. */
+export const hasPython = async () =>
+  run('python3', ['-c', 'import venv, ensurepip']).then(
+    () => true,
+    () => false,
+  )
+
+/**
+ * The folder of a Python environment with exactly these packages, outside the checkout: made on the first call, found
+ * on later ones. Several processes may make it at once (an environment holds its own path and can't be moved, so each
+ * makes one of its own); the last to finish is what all use from then on.
+ */
+export async function pythonPackages(packages: readonly string[]): Promise<string> {
+  const { stdout: version } = await run('python3', ['--version'])
+  const name = createHash('sha256')
+    .update(JSON.stringify([version, packages]))
+    .digest('hex')
+    .slice(0, 12)
+  const folder = join(homedir(), '.cache/forebay/python')
+  const pointer = join(folder, `packages-${name}`)
+  const found = await environmentAt(pointer)
+  if (found !== null) return found
+  await mkdir(folder, { recursive: true })
+  const fresh = await mkdtemp(`${pointer}-`)
+  await run('python3', ['-m', 'venv', fresh])
+  const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check']
+  await run(join(fresh, 'bin/python'), [...pip, ...packages])
+  await writeFile(`${fresh}.path`, fresh)
+  await rename(`${fresh}.path`, `${pointer}.path`)
+  return fresh
+}
+
+/** Null where none was made, or its folder was removed since. */
+async function environmentAt(pointer: string): Promise<string | null> {
+  const environment = await readFile(`${pointer}.path`, 'utf8').catch(() => null)
+  return environment !== null && existsSync(join(environment, 'bin/python')) ? environment : null
+}
