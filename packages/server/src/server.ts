@@ -7,6 +7,8 @@ import { addGrpcServices, type GrpcServices } from './accept/grpc-services.ts'
 import type { Health } from './accept/health-answers.ts'
 import { createHealthDoor, type HealthDoor } from './accept/health-door.ts'
 import { CONTROL_TOPIC_SPEC } from './control.ts'
+import { deadRoutes } from './dead/admin-routes.ts'
+import { type Cancellations, startCancellations } from './dispatch/cancellations.ts'
 import { type QueueDispatcher, startQueueDispatcher } from './dispatch/queue-dispatcher.ts'
 import { createTarget } from './execute/create-target.ts'
 import type { Target } from './execute/target.ts'
@@ -17,8 +19,9 @@ import { createRecorder, type Recorder } from './finish/recorder.ts'
 import { type Running, STOP_GRACE_MS_DEFAULT, type StopOptions, type StopReport } from './lifecycle.ts'
 import type { ServerOptions } from './options.ts'
 import { createReplies, type RunningReplies } from './reply/log-replies.ts'
+import type { Parking } from './store/parking.ts'
 import type { Store } from './store/store.ts'
-import { usableParking } from './store/usable-parking.ts'
+import { usableParking, usableParking } from './store/usable-parking.ts'
 import type { Telemetry } from './telemetry.ts'
 import { deadTopic, RESULTS_TOPIC } from './topics.ts'
 
@@ -64,6 +67,7 @@ class ComposedServer implements Server {
   #healthDoor: HealthDoor | null = null
   #sessions: WorkerSessions | null = null
   #finisher: Finisher | null = null
+  #cancellations: Cancellations | null = null
   readonly #targets: Target[] = []
   readonly #dispatchers: QueueDispatcher[] = []
   #starting: Promise<ServerAddresses> | null = null
@@ -120,17 +124,16 @@ class ComposedServer implements Server {
     const partitions = await this.#partitionCounts()
     const partitionsOf = (topic: string) => partitions.get(topic) ?? options.partitions
     const lanes = partitionsOf(RESULTS_TOPIC)
-    if (options.roles.has('gateway') || options.roles.has('recorder')) {
-      await store.open()
-      await this.#startRecorder(lanes)
-    }
+    const records = options.roles.has('gateway') || options.roles.has('recorder')
+    if (records || this.#parking() !== null) await store.open()
+    if (records) await this.#startRecorder(lanes)
     signal.throwIfAborted()
     if (options.roles.has('gateway')) await this.#makeDoors(partitionsOf)
     if (options.roles.has('dispatcher')) this.#makeSessions()
     this.#services = addGrpcServices(this.#grpc, this.#grpcServices())
     signal.throwIfAborted()
     const grpc = await this.#bindGrpc()
-    if (options.roles.has('dispatcher')) await this.#startDispatchers(lanes)
+    if (options.roles.has('dispatcher')) await this.#startDispatchers(lanes, partitionsOf)
     signal.throwIfAborted()
     return { http: await this.#listenHttp(), grpc }
   }
@@ -160,7 +163,7 @@ class ComposedServer implements Server {
   }
 
   async #makeDoors(partitionsOf: (topic: string) => number): Promise<void> {
-    const { broker, store, clock, random, telemetry } = this.#parts
+    const { options, broker, store, clock, random, telemetry } = this.#parts
     this.#keys = await openClusterKeys({ broker, clock, random, log: telemetry.log })
     this.#doors = createDoors({
       ...this.#parts,
@@ -168,6 +171,13 @@ class ComposedServer implements Server {
       keys: this.#keys,
       replies: this.#replies!,
       delays: usableParking(store, broker) !== null,
+      adminRoutes: deadRoutes({
+        broker,
+        clock,
+        queues: options.queues,
+        lanes: partitionsOf(RESULTS_TOPIC),
+        knownGeneration: async (taskId) => (await store.get(taskId))?.generation ?? null,
+      }),
       health: () => this.#health(),
     })
     this.#grpc.addService(this.#doors.grpc.definition, this.#doors.grpc.handlers)
@@ -184,11 +194,20 @@ class ComposedServer implements Server {
     return [...(this.#doors === null ? [] : [TaskService]), ...(this.#sessions === null ? [] : [WorkerService])]
   }
 
-  async #startDispatchers(lanes: number): Promise<void> {
+  /** For its dispatchers; null where there are none, and where the store is not common to all of them. */
+  #parking(): Parking | null {
+    const { options, broker, store } = this.#parts
+    return options.roles.has('dispatcher') ? usableParking(store, broker) : null
+  }
+
+  async #startDispatchers(lanes: number, partitionsOf: (topic: string) => number): Promise<void> {
     const { options, broker, clock, random, telemetry } = this.#parts
     const { log, metrics } = telemetry
-    this.#finisher = createFinisher({ broker, clock, random, log })
+    this.#finisher = createFinisher({ broker, clock, random, log, metrics })
     const finisher = this.#finisher
+    this.#cancellations = startCancellations({ broker, clock, random, log })
+    const cancellations = this.#cancellations
+    const parking = this.#parking()
     for (const queue of options.queues.values()) {
       const target = createTarget(queue, { workers: this.#sessions!, clock, random })
       this.#targets.push(target)
@@ -196,9 +215,9 @@ class ComposedServer implements Server {
     const started = [...options.queues.values()].map(async (queue, index) => {
       const target = this.#targets[index]!
       const meters = metrics.queue(queue.name)
-      this.#dispatchers.push(
-        await startQueueDispatcher({ queue, broker, target, finisher, lanes, clock, random, log, meters }),
-      )
+      const partitions = partitionsOf(queue.topic)
+      const common = { broker, finisher, cancellations, parking, lanes, clock, random, log }
+      this.#dispatchers.push(await startQueueDispatcher({ ...common, queue, partitions, target, meters }))
     })
     await Promise.all(started)
   }
@@ -243,6 +262,7 @@ class ComposedServer implements Server {
     const left = reports.flatMap((report) => report.left)
     if (cut > 0) left.push(`${cut} HTTP connections were cut`)
     this.#finisher?.close()
+    await this.#cancellations?.close()
     await this.#sessions?.stop(this.#graceOver.signal)
     await Promise.all(this.#targets.map((target) => target.stop(this.#graceOver.signal)))
     await this.#shutGrpc()

@@ -1,0 +1,157 @@
+import { type Broker, type Clock, PublishError, type RecordToPublish } from '@forebay/broker'
+import type { QueueOptions } from '../options.ts'
+import { type Choice, type Chosen, chosenLetters } from './choose.ts'
+import { type EditedLetter, type Refusal, redriveRecords, refusalOf } from './redrive-record.ts'
+import { verdictRecord } from './verdict.ts'
+
+export const REDRIVE_RATE_DEFAULT = 50
+export const REDRIVE_RATE_MAX = 10_000
+
+export interface RedriveParts {
+  readonly broker: Broker
+  readonly clock: Clock
+  readonly queues: ReadonlyMap<string, QueueOptions>
+  /** Partitions of the results topic. */
+  readonly lanes: number
+  /**
+   * The generation of a task that readers are told of; null where none is known. Spares a second run of what was
+   * redriven already; nothing depends on it.
+   */
+  readonly knownGeneration: (taskId: string) => Promise<number | null>
+}
+
+export interface RedriveRequest {
+  readonly choice: Choice
+  /** Letters a second. */
+  readonly ratePerS: number
+  /** Redrive also what has reached `REDRIVES_MAX`. */
+  readonly force: boolean
+  /** Principal. */
+  readonly by: string
+  readonly reason: string
+  /** Another body; only for a choice of one letter. */
+  readonly edit: EditedLetter | null
+}
+
+export interface RedriveProgress {
+  readonly redriven: number
+  /** Somebody else had opened their next generation already: they only got their verdict. */
+  readonly already: number
+  readonly refused: Readonly<Partial<Record<Refusal, number>>>
+}
+
+/**
+ * Gives dead letters a new life, oldest first in each partition: the task's record, then the note that readers see,
+ * then the verdict. A run that ends in between leaves the letter open, and doing it again is harmless: it opens the
+ * same generation, within which the first result wins. So is a second run at the same time.
+ *
+ * Yields after each group of letters; stop iterating, or abort, to stop it. Throws PublishError where the log takes no
+ * more: what has no verdict by then is still open.
+ */
+export async function* redrive(
+  parts: RedriveParts,
+  request: RedriveRequest,
+  signal: AbortSignal,
+): AsyncGenerator<RedriveProgress, undefined> {
+  const { clock } = parts
+  const groupMax = Math.max(1, Math.min(GROUP_MAX, Math.floor((request.ratePerS * GROUP_MS) / 1_000)))
+  const pace = new Pace(clock, request.ratePerS)
+  const done = { redriven: 0, already: 0, refused: {} as Partial<Record<Refusal, number>> }
+  let group: Chosen[] = []
+  for await (const chosen of chosenLetters(parts, request.choice, signal)) {
+    const refusal = refusalOf(chosen.letter, request.edit !== null, request.force)
+    if (refusal !== null) {
+      done.refused[refusal] = (done.refused[refusal] ?? 0) + 1
+      continue
+    }
+    group.push(chosen)
+    if (group.length < groupMax) continue
+    await run(group)
+    group = []
+    yield snapshot()
+  }
+  if (group.length > 0) await run(group)
+  yield snapshot()
+
+  async function run(letters: readonly Chosen[]): Promise<void> {
+    const known = await Promise.all(letters.map(({ letter }) => parts.knownGeneration(letter.taskId).catch(() => null)))
+    const open = letters.filter(({ letter }, index) => (known[index] ?? -1) <= letter.generation)
+    const superseded = letters.filter((chosen) => !open.includes(chosen))
+    if (open.length > 0) await pace.take(open.length, signal)
+    await writeInOrder(open)
+    await publishAll(
+      parts.broker,
+      superseded.map((chosen) => verdictOf(chosen, ALREADY)),
+    )
+    done.redriven += open.length
+    done.already += superseded.length
+  }
+
+  async function writeInOrder(letters: readonly Chosen[]): Promise<void> {
+    if (letters.length === 0) return
+    const nowMs = clock.wallMs()
+    const records = letters.map(({ letter, queue }) =>
+      redriveRecords(letter, request.edit, { queue, lanes: parts.lanes, nowMs }),
+    )
+    // What the log did not take of a step gets no further; what it took goes on, and then the fault is told.
+    let kept = letters.map((_, index) => index)
+    let fault: unknown
+    for (const step of [
+      (index: number) => records[index]!.task,
+      (index: number) => records[index]!.note,
+      (index: number) => verdictOf(letters[index]!, ''),
+    ]) {
+      try {
+        if (kept.length > 0) await parts.broker.publish(kept.map(step))
+      } catch (error) {
+        fault ??= error
+        const failed = new Set(error instanceof PublishError ? error.failed.map((one) => one.index) : kept.keys())
+        kept = kept.filter((_, position) => !failed.has(position))
+      }
+    }
+    if (fault === undefined) return
+    done.redriven += kept.length
+    throw fault
+  }
+
+  function verdictOf({ letter }: Chosen, why: string): RecordToPublish {
+    const { by, reason, edit } = request
+    const reasons = [reason, why].filter((one) => one !== '')
+    const edited = edit !== null && why === ''
+    return verdictRecord({ kind: 'redriven', letter, by, atMs: clock.wallMs(), reason: reasons.join('; '), edited })
+  }
+
+  function snapshot(): RedriveProgress {
+    return { ...done, refused: { ...done.refused } }
+  }
+}
+
+async function publishAll(broker: Broker, records: readonly RecordToPublish[]): Promise<void> {
+  if (records.length > 0) await broker.publish(records)
+}
+
+/** Lets through so many a second, on the whole: who was slow for a while may not make up for more than a second. */
+class Pace {
+  readonly #clock: Clock
+  readonly #perMs: number
+  #nextMs: number
+
+  constructor(clock: Clock, perS: number) {
+    this.#clock = clock
+    this.#perMs = perS / 1_000
+    this.#nextMs = clock.monotonicMs()
+  }
+
+  async take(count: number, signal: AbortSignal): Promise<void> {
+    const nowMs = this.#clock.monotonicMs()
+    const beginMs = Math.max(this.#nextMs, nowMs - CATCH_UP_MAX_MS)
+    this.#nextMs = beginMs + count / this.#perMs
+    if (beginMs > nowMs) await this.#clock.sleep(beginMs - nowMs, signal)
+  }
+}
+
+/** Letters that are published together: as many as fall into `GROUP_MS`. */
+const GROUP_MAX = 200
+const GROUP_MS = 100
+const CATCH_UP_MAX_MS = 1_000
+const ALREADY = 'its next generation was open already'
