@@ -21,7 +21,7 @@ import type { ServerOptions } from './options.ts'
 import { createReplies, type RunningReplies } from './reply/log-replies.ts'
 import type { Parking } from './store/parking.ts'
 import type { Store } from './store/store.ts'
-import { usableParking, usableParking } from './store/usable-parking.ts'
+import { usableParking } from './store/usable-parking.ts'
 import type { Telemetry } from './telemetry.ts'
 import { deadTopic, RESULTS_TOPIC } from './topics.ts'
 
