@@ -164,7 +164,7 @@ test('state and status tell how a task stands', async () => {
   const task = createClient({ url: gateway.url, clock: new HurriedClock() }).task('t')
   assert.equal(await task.state(), 'dead')
   const { acceptedAt, finishedAt, problem: why, ...status } = await task.status()
-  assert.deepEqual(status, { id: 't', queue: 'q', state: 'dead', attempts: 2 })
+  assert.deepEqual(status, { id: 't', queue: 'q', state: 'dead', attempts: 2, generation: 0 })
   assert.equal(Number(finishedAt) - Number(acceptedAt), 1_000)
   assert.deepEqual(why, body.problem)
 })

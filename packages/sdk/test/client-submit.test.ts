@@ -27,6 +27,39 @@ test('submit posts the body with its type and its options, and hands back the ta
   assert.equal(Buffer.from(String(asked?.headers['forebay-key']), 'latin1').toString(), 'Müller')
 })
 
+test('a delay or a moment, and a priority, go out as the headers that say so', async () => {
+  await using gateway = await HttpGateway.start(accepted())
+  const forebay = createClient({ url: gateway.url })
+  await forebay.submit('q', 1, { delay: '90s', priority: 0 })
+  await forebay.submit('q', 1, { delay: 1_500, deadline: '2s' })
+  await forebay.submit('q', 1, { notBefore: new Date('2026-05-01T08:30:00.250Z'), priority: 9 })
+  await forebay.submit('q', 1)
+  const names = ['forebay-delay', 'forebay-not-before', 'forebay-priority', 'forebay-deadline'] as const
+  assert.deepEqual(
+    gateway.asked.map(({ headers }) => names.map((name) => headers[name])),
+    [
+      ['90', undefined, '0', undefined],
+      ['1.5', undefined, undefined, '2'],
+      [undefined, '2026-05-01T08:30:00.250Z', '9', undefined],
+      [undefined, undefined, undefined, undefined],
+    ],
+  )
+  for (const options of [
+    { delay: '1s', notBefore: new Date() },
+    { delay: '-1s' },
+    { delay: -1 },
+    { notBefore: new Date('never') },
+    { notBefore: '2026-05-01T08:30:00Z' as unknown as Date },
+    { priority: 10 },
+    { priority: -1 },
+    { priority: 4.5 },
+    { priority: Number.NaN },
+  ]) {
+    await assert.rejects(forebay.submit('q', 1, options), { code: 'BAD_REQUEST' }, JSON.stringify(options))
+  }
+  assert.equal(gateway.asked.length, 4)
+})
+
 test('bytes, text, JSON and a named type each go out as what they are', async () => {
   await using gateway = await HttpGateway.start(accepted())
   const forebay = createClient({ url: gateway.url })

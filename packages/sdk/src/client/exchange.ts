@@ -4,7 +4,7 @@ import type { ResolvedClientOptions } from './options.ts'
 import { readRetryAfterMs } from './retry-after.ts'
 
 export interface Ask {
-  readonly method: 'GET' | 'POST'
+  readonly method: 'GET' | 'POST' | 'DELETE'
   /** From the gateway's address on: '/v1/…'. */
   readonly path: string
   readonly headers: Readonly<Record<string, string>>

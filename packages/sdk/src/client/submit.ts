@@ -16,8 +16,14 @@ export interface SubmitOptions {
   readonly idempotencyKey?: string
   /** Media type of the body. Default: that of bytes, text or JSON. */
   readonly contentType?: string
-  /** How long the task may take from now to its end. Default: the queue's. */
+  /** How long the task may take from now to its end; longer than the delay. Default: the queue's, after the delay. */
   readonly deadline?: Duration
+  /** No attempt begins before this has passed; at most 365 days. */
+  readonly delay?: Duration
+  /** The same as a moment, by the gateway's clock; one that has passed delays nothing. Not together with `delay`. */
+  readonly notBefore?: Date
+  /** 0 to 9; of the tasks that are ready on a queue, higher ones go first. Default 4. */
+  readonly priority?: number
   readonly signal?: AbortSignal
 }
 
@@ -49,6 +55,8 @@ export async function submitTask(
     'idempotency-key': checkIdempotencyKey(idempotencyKey),
     ...(given.key === undefined ? {} : { 'forebay-key': headerText(given.key) }),
     ...(given.deadline === undefined ? {} : { 'forebay-deadline': seconds(durationMs(given.deadline, 'deadline')) }),
+    ...delayHeaders(given),
+    ...(given.priority === undefined ? {} : { 'forebay-priority': checkPriority(given.priority) }),
     ...(wait === null ? {} : { prefer: `wait=${seconds(wait.waitMs)}` }),
   }
   const path = `/v1/queues/${encodeURIComponent(queue)}/tasks`
@@ -61,10 +69,29 @@ export async function submitTask(
   )
 }
 
-/** For Prefer and Forebay-Deadline, whose unit it is. */
+/** For Prefer, Forebay-Delay and Forebay-Deadline, whose unit it is. */
 export function seconds(ms: number): string {
   return String(Math.ceil(ms) / 1_000)
 }
+
+function delayHeaders({ delay, notBefore }: SubmitOptions): Record<string, string> {
+  if (delay !== undefined && notBefore !== undefined) {
+    throw badOption('notBefore', 'it says the same as `delay` in another way; give one of them')
+  }
+  if (delay !== undefined) return { 'forebay-delay': seconds(durationMs(delay, 'delay')) }
+  if (notBefore === undefined) return {}
+  if (notBefore instanceof Date && !Number.isNaN(notBefore.getTime())) {
+    return { 'forebay-not-before': notBefore.toISOString() }
+  }
+  throw badOption('notBefore', 'must be a valid Date')
+}
+
+function checkPriority(priority: number): string {
+  if (Number.isInteger(priority) && priority >= 0 && priority <= PRIORITY_MAX) return String(priority)
+  throw badOption('priority', `must be a whole number from 0 to ${PRIORITY_MAX}, got ${priority}`)
+}
+
+const PRIORITY_MAX = 9
 
 function checkIdempotencyKey(key: string): string {
   if (/^[\x21-\x7e]{1,255}$/.test(key) && !key.startsWith('"')) return key

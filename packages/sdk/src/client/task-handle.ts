@@ -20,6 +20,8 @@ export interface TaskStatus {
   readonly state: TaskState
   /** Attempts that are known to have ended or to be under way. */
   readonly attempts: number
+  /** How often an operator gave it a new life after it had ended dead. */
+  readonly generation: number
   readonly acceptedAt: Date
   /** Null until it has ended. */
   readonly finishedAt: Date | null
@@ -66,10 +68,23 @@ export class TaskHandle<Output = unknown> {
 
   /** How the task stands, its state and more. */
   async status({ signal }: { readonly signal?: AbortSignal } = {}): Promise<TaskStatus> {
+    return this.#ask('GET', signal)
+  }
+
+  /**
+   * Ends the task as cancelled: one that waits is not handed out, a running handler's `signal` aborts. Resolves with how
+   * it stands once that is final, the same when it was cancelled before. Throws RequestError TASK_ENDED when it has
+   * ended otherwise.
+   */
+  async cancel({ signal }: { readonly signal?: AbortSignal } = {}): Promise<TaskStatus> {
+    return this.#ask('DELETE', signal)
+  }
+
+  async #ask(method: 'GET' | 'DELETE', signal: AbortSignal | undefined): Promise<TaskStatus> {
     const { retry, timeoutMs } = this.#options
     const path = `/v1/tasks/${encodeURIComponent(this.id)}`
     const answer = await persist(this.#options, { ...retry, signal }, () =>
-      this.#exchange.ask({ method: 'GET', path, headers: {}, timeoutMs, signal }),
+      this.#exchange.ask({ method, path, headers: {}, timeoutMs, signal }),
     )
     const status = readJson(answer)
     return {
@@ -77,6 +92,7 @@ export class TaskHandle<Output = unknown> {
       queue: String(status.queue),
       state: status.state as TaskState,
       attempts: Number(status.attempts),
+      generation: Number(status.generation ?? 0),
       acceptedAt: new Date(String(status.acceptedAt)),
       finishedAt: typeof status.finishedAt === 'string' ? new Date(status.finishedAt) : null,
       problem: (status.problem as ProblemBody | undefined) ?? null,
