@@ -3,8 +3,11 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { systemClock } from '@forebay/broker'
 import { fingerprint, readIdempotencyKey } from '../src/accept/idempotency.ts'
+import { embeddedStore } from '../src/store/embedded/embedded.ts'
 import type { Store } from '../src/store/store.ts'
+import { clockAhead } from './support/clock-ahead.ts'
 import { accessKeys, type DoorsRig, openDoorsRig, queueOptions } from './support/doors-rig.ts'
 
 const auth = accessKeys({ ann: 'anns', bob: 'bobs' })
@@ -82,7 +85,7 @@ test('a request that was refused for what it is leaves its key free', async () =
 test('a claim that nobody finished is taken up with the id that it had', async () => {
   // A process that died between claim and append: the store sees another run of itself.
   const storeDir = await mkdtemp(join(tmpdir(), 'forebay-store-'))
-  const wrapStore = (store: Store) => ({ ...pass(store), confirm: () => Promise.reject(new Error('killed')) })
+  const wrapStore = (store: Store) => withFaults(store, { confirm: () => Promise.reject(new Error('killed')) })
   const one = await openDoorsRig({ auth, storeDir, wrapStore })
   const before = await post('orders', 'seven', 'key-7', {}, one.url)
   assert.equal(before.status, 202)
@@ -98,6 +101,84 @@ test('a claim that nobody finished is taken up with the id that it had', async (
   await two.stop()
   await one.stop()
   await rm(storeDir, { recursive: true })
+})
+
+test('two gateways on one store make one task of one key, whoever of them dies in between', async () => {
+  // The first one claims the key, appends, and dies before anybody hears of it: its answer is lost, so is its confirm.
+  const wrapStore = (store: Store) => withFaults(store, { confirm: () => new Promise(() => {}) })
+  let aheadMs = 0
+  const clock = { ...systemClock, monotonicMs: () => systemClock.monotonicMs() + aheadMs }
+  const storeDir = await mkdtemp(join(tmpdir(), 'forebay-store-'))
+  const store = embeddedStore({ dir: storeDir, retentionMs: 86_400_000, clock })
+  await store.open()
+  const one = await openDoorsRig({ auth, sharedStore: store, wrapStore })
+  const two = await openDoorsRig({ auth, sharedStore: store, shared: one })
+  const lost = post('orders', 'eight', 'key-8', {}, one.url).catch(() => null)
+  while ((await one.kept('orders')) === 0) await new Promise((resolve) => setTimeout(resolve, 5))
+  const early = await post('orders', 'eight', 'key-8', {}, two.url)
+  assert.equal(early.status, 409, 'as far as the store can tell the first one is still at it')
+  assert.equal((await post('orders', 'other', 'key-8', {}, two.url)).status, 422)
+  aheadMs = 60_000
+  const all = await Promise.all(Array.from({ length: 20 }, () => post('orders', 'eight', 'key-8', {}, two.url)))
+  const answers = new Set(all.map((response) => response.status))
+  assert.ok(answers.has(202) && [...answers].every((status) => status === 202 || status === 409), [...answers].join())
+  const places = new Set(all.flatMap((response) => response.headers.get('location') ?? []))
+  assert.equal(places.size, 1)
+  const [first] = await idsIn(one)
+  assert.deepEqual([...places], [`/v1/tasks/${first}`], 'it is the task that the first one had appended')
+  assert.equal(new Set(await idsIn(one)).size, 1)
+  await two.stop()
+  await one.stop()
+  await lost
+  await store.close()
+  await rm(storeDir, { recursive: true })
+})
+
+test('an answer says until when its key holds, by the window of its queue; then the key is free', async () => {
+  const clock = clockAhead()
+  const queues = [
+    queueOptions('orders', { idempotency: { required: false, windowMs: 60_000 } }),
+    queueOptions('photos', { idempotency: { required: false, windowMs: 7_200_000 } }),
+  ]
+  const storeDir = await mkdtemp(join(tmpdir(), 'forebay-store-'))
+  const store = embeddedStore({ dir: storeDir, retentionMs: 86_400_000, clock })
+  await store.open()
+  const rig = await openDoorsRig({ auth, queues, clock, sharedStore: store })
+  for (const { name, idempotency } of queues) {
+    for (const replayed of [null, 'true']) {
+      const response = await post(name, 'nine', 'key-9', {}, rig.url)
+      assert.equal(response.headers.get('idempotent-replayed'), replayed)
+      const { acceptedAt } = (await response.json()) as { acceptedAt: string }
+      const until = response.headers.get('forebay-idempotency-expires')!
+      assert.equal(new Date(until).toUTCString(), until)
+      const offMs = Date.parse(acceptedAt) + idempotency.windowMs - Date.parse(until)
+      assert.ok(offMs >= 0 && offMs < 1_000, `${offMs} ms off`)
+    }
+  }
+  const keyless = await fetch(`${rig.url}/v1/queues/orders/tasks`, {
+    method: 'POST',
+    headers: { authorization: 'Bearer anns' },
+  })
+  assert.equal(keyless.headers.get('forebay-idempotency-expires'), null)
+  clock.aheadMs = 60_000
+  const next = await post('orders', 'another', 'key-9', {}, rig.url)
+  assert.deepEqual([next.status, next.headers.get('idempotent-replayed')], [202, null])
+  assert.equal((await post('photos', 'another', 'key-9', {}, rig.url)).status, 422)
+  await rig.stop()
+  await store.close()
+  await rm(storeDir, { recursive: true })
+})
+
+test('a queue may take no task without a key', async () => {
+  const queues = [queueOptions('orders', { idempotency: { required: true, windowMs: 60_000 } })]
+  const rig = await openDoorsRig({ auth, queues })
+  const headers = { authorization: 'Bearer anns' }
+  const refused = await fetch(`${rig.url}/v1/queues/orders/tasks`, { method: 'POST', headers })
+  assert.equal(refused.status, 400)
+  assert.equal(((await refused.json()) as { code: string }).code, 'IDEMPOTENCY_KEY_MISSING')
+  assert.equal(await rig.kept('orders'), 0)
+  assert.equal((await post('orders', 'ten', 'key-10', {}, rig.url)).status, 202)
+  await rig.stop()
 })
 
 test('the key may be bare or quoted, visible ASCII of 1 to 255 characters', () => {
@@ -142,6 +223,22 @@ test('fingerprints tell every part of a request from every other', () => {
   assert.equal(fingerprint({ ...asked }), fingerprint(asked))
 })
 
+/** Of all tasks in the log, in order. */
+async function idsIn(one: DoorsRig): Promise<string[]> {
+  const ids: string[] = []
+  for (const { partition, start, end } of await one.broker.inspect({ topics: ['forebay.tasks.orders'] })) {
+    if (start === end) continue
+    const listener = await one.broker.listen({ topic: 'forebay.tasks.orders', partition, from: 'earliest' })
+    for await (const records of listener) {
+      for (const { headers } of records)
+        ids.push(Buffer.from(headers.find(([name]) => name === 'ce_id')![1]).toString())
+      if (records.at(-1)!.offset + 1 >= end) break
+    }
+    await listener.close()
+  }
+  return ids
+}
+
 function post(queue: string, body: string, key: string, headers: Record<string, string> = {}, url = rig.url) {
   return fetch(`${url}/v1/queues/${queue}/tasks`, {
     method: 'POST',
@@ -150,18 +247,12 @@ function post(queue: string, body: string, key: string, headers: Record<string, 
   })
 }
 
-function pass(store: Store): Store {
-  return {
-    capabilities: store.capabilities,
-    parking: store.parking,
-    open: () => store.open(),
-    positions: (topic) => store.positions(topic),
-    apply: (batch) => store.apply(batch),
-    get: (taskId) => store.get(taskId),
-    reserve: (claim) => store.reserve(claim),
-    confirm: (claim) => store.confirm(claim),
-    release: (claim) => store.release(claim),
-    doubt: (claim) => store.doubt(claim),
-    close: () => store.close(),
-  }
+/** The real store, but for these methods. */
+function withFaults(store: Store, faults: Partial<Store>): Store {
+  return new Proxy(store, {
+    get(target, name) {
+      const value: unknown = Reflect.get(faults, name) ?? Reflect.get(target, name)
+      return typeof value === 'function' ? value.bind(target) : value
+    },
+  })
 }

@@ -181,8 +181,9 @@ test('under an idempotency key a moment is the same however late it is asked for
   }
 })
 
-test('where delays have no place to wait they are refused with the way out; all else goes on', async () => {
+test('where delays have no place to wait they are refused with the way out; all else goes on', async (t) => {
   const other = await openDoorsRig({ delays: false })
+  t.after(() => other.stop())
   for (const headers of [{ 'forebay-delay': '1ms' }, { 'forebay-not-before': inAnHour() }] as const) {
     const response = await post(headers, '/v1/queues/orders/tasks', other.url)
     assert.equal(response.status, 501)
@@ -198,7 +199,6 @@ test('where delays have no place to wait they are refused with the way out; all 
     assert.equal((await post(headers, '/v1/queues/orders/tasks', other.url)).status, 202)
   }
   assert.equal(await other.kept('orders'), 3)
-  await other.stop()
 })
 
 test('gRPC says the same in its own fields', async () => {
