@@ -189,6 +189,8 @@ const WRONG_SHOWN_BYTES = 64
 
 /** The owner of tasks that came straight from the log. */
 export const LOG_OWNER = 'log'
+/** The owner of tasks that a schedule made. */
+export const SCHEDULE_OWNER = 'schedule'
 export const OCTET_STREAM = 'application/octet-stream'
 
 export function resultRecord(result: Result, lane: number): RecordToPublish {

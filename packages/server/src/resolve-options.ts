@@ -1,4 +1,5 @@
 import { ForebayError } from '@forebay/protocol'
+import { ANONYMOUS } from './accept/principal.ts'
 import { formatAddress } from './options/address.ts'
 import { type Fault, Place, quote } from './options/field.ts'
 import { type FileContext, type FileReader, fileReader } from './options/file-reader.ts'
@@ -7,6 +8,7 @@ import { resolveQueues } from './options/resolve-queues.ts'
 import { formatSize } from './options/size.ts'
 import type { AuthOptions, Role, ServerOptions } from './options.ts'
 import { type GivenOptions, optionsField, type ReadOptions } from './options-schema.ts'
+import { LOG_OWNER, SCHEDULE_OWNER } from './records.ts'
 
 export interface ResolveContext extends FileContext {
   /** Part of the default of `instance`. */
@@ -126,4 +128,4 @@ function resolveAuth(read: ReadOptions, place: Place): AuthOptions {
   return { keys }
 }
 
-const RESERVED_PRINCIPALS: ReadonlySet<string> = new Set(['anonymous', 'log', 'schedule'])
+const RESERVED_PRINCIPALS: ReadonlySet<string> = new Set([ANONYMOUS, LOG_OWNER, SCHEDULE_OWNER])
