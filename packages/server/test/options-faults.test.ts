@@ -113,6 +113,8 @@ const CASES: readonly (readonly [given: unknown, path: string, says: RegExp])[] 
   [queue({ fairness: 'tenant' }), 'queues.hello.fairness', /"tenant" is nothing by which.*header\.X-Tenant/],
   [queue({ fairness: 'path.tenant' }), 'queues.hello.fairness', /is nothing by which/],
   [queue({ fairness: 'header.Cookie' }), 'queues.hello.fairness', /holds a secret/],
+  [queue({ fairness: 'header.Content-Type' }), 'queues.hello.fairness', /meaning of its own/],
+  [queue({ fairness: 'header.fb-lane' }), 'queues.hello.fairness', /meaning of its own/],
   [queue({ fairness: 'body.tenant.id' }), 'queues.hello.fairness', /body\.\/tenant\/id/],
   [queue({ fairness: { weights: { a: 2 } } }), 'queues.hello.fairness.by', /whose tasks take turns.*by: owner/],
   [queue({ fairness: { by: 'owner', weights: { a: 0 } } }), 'queues.hello.fairness.weights.a', /out of range/],

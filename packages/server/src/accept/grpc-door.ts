@@ -37,6 +37,7 @@ import type { Telemetry } from '../telemetry.ts'
 import type { AcceptingQueues } from './accepting-queue.ts'
 import { type Admission, TASK_OVERHEAD_BYTES } from './admission.ts'
 import type { CancelTask } from './cancel-task.ts'
+import { withFlowHeader } from './flow-header.ts'
 import { idempotencyKeyFor } from './idempotency.ts'
 import { bySignal, type Caller, OpenWaits } from './open-waits.ts'
 import type { KeyHints } from './ordering-key.ts'
@@ -131,7 +132,11 @@ export function createGrpcDoor(parts: GrpcDoorParts): GrpcDoor {
         key: queue.check(payload, hints),
         payload,
         contentType,
-        headers: traceHeaders(onlyText(metadata, 'traceparent'), onlyText(metadata, 'tracestate')),
+        headers: withFlowHeader(
+          traceHeaders(onlyText(metadata, 'traceparent'), onlyText(metadata, 'tracestate')),
+          queue.options.fairness,
+          (name) => onlyText(metadata, name),
+        ),
         timing,
         priority,
         idempotencyKey,

@@ -11,6 +11,7 @@ import { adminHandler } from './admin-door.ts'
 import type { AdminRoute } from './admin-routes.ts'
 import { type Admission, TASK_OVERHEAD_BYTES } from './admission.ts'
 import type { CancelTask } from './cancel-task.ts'
+import { withFlowHeader } from './flow-header.ts'
 import { type Health, sendLiveness, sendMetrics, sendReadiness } from './health-answers.ts'
 import { httpDate, sendAccepted, sendEnded, sendTask } from './http-answers.ts'
 import { type Call, callerOf, type Handle, routerPath } from './http-call.ts'
@@ -201,7 +202,7 @@ export function createHttpDoor(parts: HttpDoorParts): HttpDoor {
         key: queue.check(payload, { given, parameters, header }),
         payload,
         contentType: fields.contentType ?? OCTET_STREAM,
-        headers: traceHeaders(fields.traceparent, fields.tracestate),
+        headers: withFlowHeader(traceHeaders(fields.traceparent, fields.tracestate), queue.options.fairness, header),
         timing,
         priority,
         idempotencyKey,

@@ -51,7 +51,13 @@ export const fairnessField: Field<string | typeof membersField.given, FairnessOp
 function parseBy(given: unknown, place: Place): FairnessOptions['by'] | undefined {
   if (given === 'owner' || given === 'key') return { from: given }
   const source = headerOrBody(given, place)
+  if (source?.from === 'header' && OWN_HEADER.test(source.header)) {
+    const message = `In a task the header ${source.header} has a meaning of its own.`
+    return place.refuse(given, message, 'Name another header.')
+  }
   if (source !== null) return source
   const fix = 'Write owner, key, header.X-Tenant or body./tenant.'
   return place.refuse(given, `${quote(given)} is nothing by which tasks can take turns.`, fix)
 }
+
+const OWN_HEADER = /^(content-type$|fb-|ce_)/
