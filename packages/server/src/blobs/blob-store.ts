@@ -5,8 +5,8 @@ import type { BlobRef } from '../task.ts'
  * them. Content is its own name, so the same bytes have the same reference whoever puts them, and a reference can be
  * checked against what it brings back.
  *
- * What is put can be got for `keepMs` (an option of the adapter) from then on; a later put of the same bytes begins
- * that time again. A pin keeps them for as long as it stands, whatever their age.
+ * What is put can be got for `keepMs` (an option of the adapter) from then on, or for longer where the put says so; a
+ * later put of the same bytes never shortens that. A pin keeps them for as long as it stands, whatever their age.
  */
 export interface BlobStore {
   readonly capabilities: BlobCapabilities
@@ -16,8 +16,11 @@ export interface BlobStore {
    * same, and each call tries anew.
    */
   open(): Promise<void>
-  /** Resolves when the bytes are durable. Throws BLOB_UNAVAILABLE: they may or may not be there, and harm nobody. */
-  put(bytes: Uint8Array): Promise<BlobRef>
+  /**
+   * Resolves when the bytes are durable. They stay for `atLeastMs` if that is longer than `keepMs`.
+   * Throws BLOB_UNAVAILABLE: they may or may not be there, and harm nobody.
+   */
+  put(bytes: Uint8Array, atLeastMs?: number): Promise<BlobRef>
   /**
    * The very bytes: their digest has been checked. Throws BLOB_MISSING when they are not there or damaged everywhere,
    * BLOB_UNAVAILABLE when that cannot be told now.

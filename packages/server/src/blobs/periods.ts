@@ -2,8 +2,8 @@ import type { Clock } from '@forebay/broker'
 import { isoTime } from '../iso-time.ts'
 
 /**
- * When blobs may go, without a look at any single one. A put writes only into the period that runs now, and a period
- * goes as a whole, `keepMs` after its end, when nobody has written into it for that long. So a sweep and a put of the
+ * When blobs may go, without a look at any single one. A put writes only into a period that has not ended, and a
+ * period goes as a whole, `keepMs` after its end, when nobody has written into it for that long. So a sweep and a put of the
  * same bytes never meet: no marks, no locks, no grace to get right. The price: bytes that are put again in a later
  * period are written again.
  *
@@ -21,9 +21,13 @@ export class Periods {
     this.#lengthMs = Math.max(1_000, Math.ceil(keepMs / PERIODS_KEPT / 1_000) * 1_000)
   }
 
-  /** The period to write into. */
+  /** The period to write into what has to stay for so long; never one that has ended. */
+  keeping(ms: number): string {
+    return this.#endingAfter(this.#clock.wallMs() + Math.max(0, ms - this.#keepMs))
+  }
+
   current(): string {
-    return this.#endingAfter(this.#clock.wallMs())
+    return this.keeping(0)
   }
 
   /** The one before: between them they hold nearly all that is asked for. */
@@ -34,11 +38,6 @@ export class Periods {
   /** Everything in it has had its time. */
   isOver(period: string): boolean {
     return this.#clock.wallMs() >= endMs(period) + this.#keepMs
-  }
-
-  /** What is in it and still in use should be put again. */
-  isAging(period: string): boolean {
-    return this.#clock.wallMs() >= endMs(period) + this.#keepMs / 2
   }
 
   /** Whether a folder's name is that of a period. */

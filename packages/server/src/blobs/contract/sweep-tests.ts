@@ -34,16 +34,23 @@ export function sweepTests(place: () => BlobPlace): void {
     assert.equal(Buffer.compare(await blobs.get(ref), bytes), 0)
   })
 
-  test('a blob that is read late in its time begins it again', async () => {
+  test('a blob that is put for longer stays for longer, whatever is put of it before and after', async () => {
     const here = place()
     const blobs = await here.open()
     const bytes = chance(1_000)
-    const ref = await blobs.put(bytes)
-    here.clock.advance(KEEP_MS - 1)
-    await blobs.get(ref)
-    here.clock.advance(KEEP_MS - 1)
-    await blobs.sweep()
+    await blobs.put(bytes)
+    const ref = await blobs.put(bytes, 20 * KEEP_MS)
+    await blobs.put(bytes, KEEP_MS / 2)
+    for (let left = 20; left > 0; left--) {
+      assert.equal(Buffer.compare(await blobs.get(ref), bytes), 0)
+      here.clock.advance(KEEP_MS - 1)
+      await blobs.sweep()
+    }
     assert.equal(Buffer.compare(await blobs.get(ref), bytes), 0)
+    here.clock.advance(KEEP_MS + 21)
+    await blobs.sweep()
+    await assert.rejects(blobs.get(ref), MISSING)
+    assert.equal(await here.count(), 0)
   })
 
   test('sweeps and puts of the same bytes at the same moment lose nothing that was acknowledged', async () => {

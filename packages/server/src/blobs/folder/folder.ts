@@ -22,6 +22,8 @@ const PINNED = 'pinned'
 const TEMPORARY = 'tmp'
 /** Older ones are left from a crash. ms */
 const TEMPORARY_MAX_MS = 60 * 60 * 1000
+/** Folders that are remembered as made. */
+const MADE_MAX = 100
 /** How often others may take a folder of pins away while one is made in it. */
 const PIN_TRIES_MAX = 10
 
@@ -34,8 +36,8 @@ class FolderBlobs implements BlobStore {
   readonly #periods: Periods
   #phase: 'new' | 'open' | 'closed' = 'new'
   readonly #open = new Set<Promise<unknown>>()
-  /** The period whose folder is known to be there. */
-  #made = ''
+  /** The periods whose folders are known to be there. */
+  readonly #made = new Set<string>()
 
   constructor(options: ResolvedFolderBlobs) {
     this.#options = options
@@ -56,10 +58,10 @@ class FolderBlobs implements BlobStore {
     this.#phase = 'open'
   }
 
-  put(bytes: Uint8Array): Promise<BlobRef> {
+  put(bytes: Uint8Array, atLeastMs = 0): Promise<BlobRef> {
     return this.#run(async () => {
       const ref = await refOf(bytes)
-      await this.#keep(ref, bytes)
+      await this.#keep(ref, bytes, atLeastMs)
       return ref
     })
   }
@@ -70,13 +72,10 @@ class FolderBlobs implements BlobStore {
       const young = await this.#read(join(dir, this.#periods.current(), ref.sha256), ref)
       if (young.kind === 'whole') return young.bytes
       let damaged = young.kind === 'damaged'
-      for (const { path, period } of await this.#copies(ref)) {
+      for (const path of await this.#copies(ref)) {
         const found = await this.#read(path, ref)
+        if (found.kind === 'whole') return found.bytes
         damaged ||= found.kind === 'damaged'
-        if (found.kind !== 'whole') continue
-        // Best effort: whoever needs it for longer than its time has it pinned.
-        if (period !== null && this.#periods.isAging(period)) await this.#keep(ref, found.bytes).catch(() => {})
-        return found.bytes
       }
       throw damaged ? blobDamaged(ref) : blobMissing(ref)
     })
@@ -126,11 +125,11 @@ class FolderBlobs implements BlobStore {
     await Promise.allSettled(this.#open)
   }
 
-  /** Writes it into the period that runs, unless it is there whole already; its name is flushed in either case. */
-  async #keep(ref: BlobRef, bytes: Uint8Array): Promise<void> {
+  /** Writes it unless it is there whole already; its name is flushed in either case. */
+  async #keep(ref: BlobRef, bytes: Uint8Array, atLeastMs: number): Promise<void> {
     const { dir } = this.#options
     for (let tries = 1; ; tries++) {
-      const folder = await this.#folderOf(this.#periods.current())
+      const folder = await this.#folderOf(this.#periods.keeping(atLeastMs))
       const path = join(folder, ref.sha256)
       try {
         const there = await readOfLength(path, ref.bytes)
@@ -141,7 +140,7 @@ class FolderBlobs implements BlobStore {
       } catch (thrown) {
         // Somebody cleaned up by hand: the folder is made again, once.
         if (codeOf(thrown) !== 'ENOENT' || tries > 1) throw thrown
-        this.#made = ''
+        this.#made.clear()
       }
     }
   }
@@ -149,11 +148,12 @@ class FolderBlobs implements BlobStore {
   async #folderOf(period: string): Promise<string> {
     const { dir } = this.#options
     const folder = join(dir, period)
-    if (this.#made !== period) {
+    if (!this.#made.has(period)) {
       await mkdir(join(dir, TEMPORARY), { recursive: true })
       await mkdir(folder, { recursive: true })
       await flushFolder(dir)
-      this.#made = period
+      if (this.#made.size >= MADE_MAX) this.#made.clear()
+      this.#made.add(period)
     }
     return folder
   }
@@ -165,13 +165,13 @@ class FolderBlobs implements BlobStore {
   }
 
   /** Where it may be, younger places first. */
-  async #copies({ sha256 }: BlobRef): Promise<readonly Copy[]> {
+  async #copies({ sha256 }: BlobRef): Promise<readonly string[]> {
     const { dir } = this.#options
     const periods = (await namesIn(dir)).filter((name) => this.#periods.is(name))
     const pins = await namesIn(join(dir, PINNED, sha256))
     return [
-      ...newestFirst(periods).map((period) => ({ path: join(dir, period, sha256), period })),
-      ...pins.map((pin) => ({ path: join(dir, PINNED, sha256, pin), period: null })),
+      ...newestFirst(periods).map((period) => join(dir, period, sha256)),
+      ...pins.map((pin) => join(dir, PINNED, sha256, pin)),
     ]
   }
 
@@ -190,7 +190,7 @@ class FolderBlobs implements BlobStore {
   async #linkCopy(ref: BlobRef, path: string): Promise<boolean> {
     for (const copy of await this.#copies(ref)) {
       try {
-        await link(copy.path, path)
+        await link(copy, path)
         return true
       } catch (thrown) {
         if (codeOf(thrown) === 'EEXIST') return true
@@ -232,12 +232,6 @@ class FolderBlobs implements BlobStore {
 }
 
 type Found = { readonly kind: 'whole'; readonly bytes: Uint8Array } | { readonly kind: 'damaged' | 'absent' }
-
-interface Copy {
-  readonly path: string
-  /** Null for a pin. */
-  readonly period: string | null
-}
 
 const STILL_IN_USE: ReadonlySet<string> = new Set(['ENOENT', 'ENOTEMPTY', 'EEXIST'])
 

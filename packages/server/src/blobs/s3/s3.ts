@@ -51,10 +51,10 @@ class S3Blobs implements BlobStore {
     })
   }
 
-  put(bytes: Uint8Array): Promise<BlobRef> {
+  put(bytes: Uint8Array, atLeastMs = 0): Promise<BlobRef> {
     return this.#run(async (bucket, signal) => {
       const ref = await refOf(bytes)
-      await bucket.put(this.#key(this.#periods.current(), ref), bytes, ref, signal)
+      await bucket.put(this.#key(this.#periods.keeping(atLeastMs), ref), bytes, ref, signal)
       return ref
     })
   }
@@ -62,18 +62,11 @@ class S3Blobs implements BlobStore {
   get(ref: BlobRef): Promise<Uint8Array> {
     return this.#run(async (bucket, signal) => {
       let damaged = false
-      for await (const { key, period } of this.#copies(bucket, ref, signal)) {
+      for await (const key of this.#copies(bucket, ref, signal)) {
         const bytes = await bucket.get(key, ref.bytes, signal)
         if (bytes === null) continue
-        if (!(await isWhatItNames(ref, bytes))) {
-          damaged = true
-          continue
-        }
-        // Best effort: whoever needs it for longer than its time has it pinned.
-        if (period !== null && this.#periods.isAging(period)) {
-          await bucket.put(this.#key(this.#periods.current(), ref), bytes, ref, signal).catch(() => {})
-        }
-        return bytes
+        if (await isWhatItNames(ref, bytes)) return bytes
+        damaged = true
       }
       throw damaged ? blobDamaged(ref) : blobMissing(ref)
     })
@@ -82,7 +75,7 @@ class S3Blobs implements BlobStore {
   pin(ref: BlobRef, name: string): Promise<void> {
     return this.#run(async (bucket, signal) => {
       const pin = this.#pinKey(ref, name)
-      for await (const { key } of this.#copies(bucket, ref, signal)) {
+      for await (const key of this.#copies(bucket, ref, signal)) {
         if (key === pin) return
         try {
           return await bucket.copy(key, pin, signal)
@@ -127,15 +120,15 @@ class S3Blobs implements BlobStore {
   }
 
   /** Where it may be, likely places first; the bucket is asked what there is only when those have nothing. */
-  async *#copies(bucket: Bucket, ref: BlobRef, signal: AbortSignal): AsyncGenerator<Copy> {
+  async *#copies(bucket: Bucket, ref: BlobRef, signal: AbortSignal): AsyncGenerator<string> {
     const likely = [this.#periods.current(), this.#periods.previous()]
-    for (const period of likely) yield { key: this.#key(period, ref), period }
+    for (const period of likely) yield this.#key(period, ref)
     const { prefix } = this.#options
     const periods = (await bucket.folders(prefix, signal)).filter((name) => this.#periods.is(name))
     for (const period of newestFirst(periods)) {
-      if (!likely.includes(period)) yield { key: this.#key(period, ref), period }
+      if (!likely.includes(period)) yield this.#key(period, ref)
     }
-    for (const key of await bucket.firstKeys(`${prefix}pinned/${ref.sha256}/`, signal)) yield { key, period: null }
+    yield* await bucket.firstKeys(`${prefix}pinned/${ref.sha256}/`, signal)
   }
 
   #key(period: string, { sha256 }: BlobRef): string {
@@ -163,10 +156,4 @@ class S3Blobs implements BlobStore {
       this.#open.delete(acting)
     }
   }
-}
-
-interface Copy {
-  readonly key: string
-  /** Null for a pin. */
-  readonly period: string | null
 }
