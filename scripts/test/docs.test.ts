@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { ERRORS } from '@forebay/protocol'
-import { optionsField } from '@forebay/server/configuration'
+import { optionsField, resolveOptions } from '@forebay/server/configuration'
+import { parse } from 'yaml'
 
 const page = (name: string) => readFileSync(new URL(`../../docs/${name}`, import.meta.url), 'utf8')
 
@@ -29,6 +30,17 @@ test('docs/configuration.md has a row with the right default for every key of fo
     [],
     'rows of keys that do not exist',
   )
+})
+
+test('every piece of forebay.yaml in the pages is one that the server takes', () => {
+  for (const name of ['configuration.md', 'queues.md']) {
+    const pieces = [...page(name).matchAll(/^```yaml\n(.*?)^```$/gms)].map(([, text]) => text!)
+    assert.ok(pieces.length > 0, name)
+    for (const piece of pieces) {
+      const resolution = resolveOptions(parse(piece), { hostname: 'host', folderOf: () => '/' })
+      assert.ok(resolution.ok, `${name}:\n${piece}${JSON.stringify(resolution)}`)
+    }
+  }
 })
 
 type AnyField = typeof optionsField | NonNullable<(typeof optionsField)['item']>
