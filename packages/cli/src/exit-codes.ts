@@ -46,6 +46,8 @@ export function exitCodeOf(code: ErrorCode): ExitCode {
     case 'ROUTE_NOT_FOUND':
     case 'TASK_NOT_FOUND':
     case 'TASK_GONE':
+    case 'PARKED_NOT_FOUND':
+    case 'DEAD_LETTER_NOT_FOUND':
       return EXIT.notFound
     case 'BROKER_UNAVAILABLE':
       return EXIT.notConnected

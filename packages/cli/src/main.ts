@@ -4,6 +4,7 @@ import { Command, CommanderError } from 'commander'
 import { registerConfig } from './commands/config.ts'
 import { registerInit } from './commands/init.ts'
 import { registerKeys } from './commands/keys.ts'
+import { registerParked } from './commands/parked.ts'
 import { registerQueues } from './commands/queues.ts'
 import { registerTasks } from './commands/tasks.ts'
 import { registerUp } from './commands/up.ts'
@@ -56,6 +57,7 @@ function program(): Command {
     .addHelpText('after', EXAMPLES)
   registerUp(forebay, context)
   registerTasks(forebay, context)
+  registerParked(forebay, context)
   registerQueues(forebay, context)
   registerConfig(forebay, context)
   registerInit(forebay, context)

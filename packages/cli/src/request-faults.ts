@@ -1,5 +1,5 @@
 import { isErrorCode } from '@forebay/protocol'
-import { RequestError, ResultTimeoutError, TaskFailedError } from '@forebay/sdk/client'
+import { RequestError, type RequestErrorCode, ResultTimeoutError, TaskFailedError } from '@forebay/sdk/client'
 import { CommandError, EXIT, exitCodeOf } from './exit-codes.ts'
 
 /** What the client threw, as the end of a command: the gateway's own words, and what to type next. */
@@ -19,8 +19,13 @@ export function requestFault(thrown: unknown, url: string): unknown {
     return new CommandError(EXIT.notConnected, `No gateway answered at ${url}: ${message}`, { fix, cause: thrown })
   }
   if (code === 'UNEXPECTED_ANSWER') return new CommandError(EXIT.failed, message, { cause: thrown })
-  const fix = code === 'UNAUTHENTICATED' ? ['Set FOREBAY_KEY to an access key that this gateway knows.'] : again(thrown)
+  const fix = KEY_FIXES[code] ?? again(thrown)
   return new CommandError(exitCodeOf(code), message, { code, fix, cause: thrown })
+}
+
+const KEY_FIXES: { readonly [Code in RequestErrorCode]?: string[] } = {
+  UNAUTHENTICATED: ['Set FOREBAY_KEY to an access key that this gateway knows.'],
+  FORBIDDEN: ['Set FOREBAY_KEY to the access key of an operator (`operator: true` in auth.keys).'],
 }
 
 /** Where it is open whether the task was kept, the same key finds out without making a second one. */

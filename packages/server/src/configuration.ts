@@ -1,4 +1,5 @@
 // A second door: configuration without the server behind it, which takes a few hundred milliseconds to load.
+export { parseMoment } from './accept/moment.ts'
 export { nearestName } from './nearest-name.ts'
 export { formatAddress, isLoopback } from './options/address.ts'
 export { parseDuration } from './options/duration.ts'

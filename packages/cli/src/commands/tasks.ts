@@ -1,5 +1,3 @@
-import { readFileSync } from 'node:fs'
-import { buffer } from 'node:stream/consumers'
 import {
   type Client,
   createClient,
@@ -9,13 +7,14 @@ import {
   type TaskResult,
   type TaskStatus,
 } from '@forebay/sdk/client'
-import { parseDuration } from '@forebay/server/configuration'
+import { parseDuration, parseMoment } from '@forebay/server/configuration'
 import { type Command, InvalidArgumentError } from 'commander'
 import type { Context } from '../context.ts'
 import { CommandError, EXIT } from '../exit-codes.ts'
+import { URL_DEFAULT, URL_FLAG } from '../gateway.ts'
+import { isJson, readBody } from '../request-body.ts'
 import { requestFault } from '../request-faults.ts'
 
-const URL_DEFAULT = 'http://127.0.0.1:8080'
 /** Somebody waits at a prompt: a gateway that is not there should be said soon. */
 const RETRY = { attempts: 3, within: '3s' }
 
@@ -24,7 +23,16 @@ interface SubmitFlags {
   readonly key?: string
   readonly idempotencyKey?: string
   readonly contentType?: string
+  readonly delay?: number
+  readonly notBefore?: Date
+  readonly priority?: number
+  readonly deadline?: number
   readonly wait?: number
+  readonly url?: string
+  readonly json?: boolean
+}
+
+interface CancelFlags {
   readonly url?: string
   readonly json?: boolean
 }
@@ -46,8 +54,12 @@ export function registerTasks(program: Command, context: Context): void {
     .option('-k, --key <key>', 'ordering key')
     .option('--idempotency-key <key>', 'a repetition with the same key lands on the same task')
     .option('-t, --content-type <type>', 'default: application/json if the body is JSON, else application/octet-stream')
-    .option('-w, --wait <duration>', 'wait so long for the result, as 10s', readWait)
-    .option('--url <url>', `the gateway (FOREBAY_URL; default: ${URL_DEFAULT})`)
+    .option('-d, --delay <duration>', 'begin no earlier than so long from now, as 90s or 2h', readDuration)
+    .option('--not-before <time>', 'begin no earlier than this, as 2026-05-01T08:30:00Z', readMoment)
+    .option('-p, --priority <0-9>', 'higher ones go first; default 4', readPriority)
+    .option('--deadline <duration>', 'give it up so long from now; default: the queue’s, after the delay', readDuration)
+    .option('-w, --wait <duration>', 'wait so long for the result, as 10s', readDuration)
+    .option(...URL_FLAG)
     .option('--json', 'one JSON object on stdout')
     .addHelpText('after', SUBMIT_EXAMPLES)
     .action((queue: string, body: string | undefined, flags: SubmitFlags) => submit(queue, body, flags, context))
@@ -55,12 +67,20 @@ export function registerTasks(program: Command, context: Context): void {
     .command('get')
     .argument('<id>', 'of a task')
     .description('Says how a task stands; with --result prints what its worker answered.')
-    .option('-w, --wait <duration>', 'wait so long for its end, as 10s', readWait)
+    .option('-w, --wait <duration>', 'wait so long for its end, as 10s', readDuration)
     .option('--result', "the result's own bytes on stdout")
-    .option('--url <url>', `the gateway (FOREBAY_URL; default: ${URL_DEFAULT})`)
+    .option(...URL_FLAG)
     .option('--json', 'one JSON object on stdout')
     .addHelpText('after', GET_EXAMPLES)
     .action((id: string, flags: GetFlags) => get(id, flags, context))
+  program
+    .command('cancel')
+    .argument('<id>', 'of a task')
+    .description('Ends a task as cancelled: one that waits is not handed out, one that runs is called off.')
+    .option(...URL_FLAG)
+    .option('--json', 'one JSON object on stdout')
+    .addHelpText('after', CANCEL_EXAMPLES)
+    .action((id: string, flags: CancelFlags) => cancel(id, flags, context))
 }
 
 const SUBMIT_EXAMPLES = `
@@ -68,6 +88,7 @@ Examples:
   forebay submit hello '"world"' --wait 10s
   forebay submit thumbnails --file photo.jpg --content-type image/jpeg --key user-7
   generate | forebay submit orders - --idempotency-key order-4711 --json
+  forebay submit reminders '{"to":"ann"}' --delay 2h --priority 9
 
 A gateway that asks for access keys gets the one in FOREBAY_KEY.`
 
@@ -77,13 +98,24 @@ Examples:
   forebay get ID --wait 30s --result > thumbnail.jpg
   forebay get ID --json`
 
+const CANCEL_EXAMPLES = `
+Examples:
+  forebay cancel ID
+  forebay cancel ID --json
+
+Asked again it says the same again. A task that has ended otherwise stays as it is: exit code 1.`
+
 async function submit(queue: string, given: string | undefined, flags: SubmitFlags, context: Context): Promise<void> {
   const { terminal } = context
   const { client, url } = clientFor(flags, context)
-  const body = await readBody(given, flags.file)
+  const body = await readBody(given, flags.file, 'forebay submit QUEUE')
   const options = {
     ...(flags.key === undefined ? {} : { key: flags.key }),
     ...(flags.idempotencyKey === undefined ? {} : { idempotencyKey: flags.idempotencyKey }),
+    ...(flags.delay === undefined ? {} : { delay: flags.delay }),
+    ...(flags.notBefore === undefined ? {} : { notBefore: flags.notBefore }),
+    ...(flags.priority === undefined ? {} : { priority: flags.priority }),
+    ...(flags.deadline === undefined ? {} : { deadline: flags.deadline }),
     contentType: flags.contentType ?? (isJson(body) ? 'application/json' : 'application/octet-stream'),
   }
   try {
@@ -108,6 +140,17 @@ async function get(id: string, flags: GetFlags, context: Context): Promise<void>
   try {
     if (flags.result) showResult(await task.result({ within: flags.wait ?? 0 }), flags, context)
     else await showStatus(task, flags, context)
+  } catch (thrown) {
+    throw requestFault(thrown, url)
+  }
+}
+
+async function cancel(id: string, flags: CancelFlags, context: Context): Promise<void> {
+  const { client, url } = clientFor(flags, context)
+  try {
+    const status = await client.task(id).cancel()
+    if (flags.json) context.terminal.data(JSON.stringify(status))
+    else for (const line of describe(status)) context.terminal.data(line)
   } catch (thrown) {
     throw requestFault(thrown, url)
   }
@@ -147,8 +190,9 @@ function shownResult(result: TaskResult): object {
   return { resultBase64: Buffer.from(bytes).toString('base64') }
 }
 
-function describe({ id, queue, state, attempts, acceptedAt, finishedAt, problem }: TaskStatus): string[] {
+function describe({ id, queue, state, attempts, generation, acceptedAt, finishedAt, problem }: TaskStatus): string[] {
   const lines = [`id        ${id}`, `queue     ${queue}`, `state     ${state}`, `attempts  ${attempts}`]
+  if (generation > 0) lines.push(`life      ${generation + 1}, redriven`)
   lines.push(`accepted  ${acceptedAt.toISOString()}`)
   if (finishedAt !== null) lines.push(`finished  ${finishedAt.toISOString()}`)
   if (problem !== null) lines.push(`problem   ${problem.code}: ${problem.detail}`)
@@ -166,33 +210,21 @@ function clientFor(flags: { readonly url?: string }, { environment }: Context): 
   }
 }
 
-async function readBody(given: string | undefined, file: string | undefined): Promise<Uint8Array> {
-  if ((given === undefined) === (file === undefined)) {
-    const fix = ['forebay submit QUEUE \'{"a":1}\'', 'forebay submit QUEUE --file FILE', 'forebay submit QUEUE -']
-    throw new CommandError(EXIT.usage, 'Say once what the body is.', { fix })
-  }
-  if (given === '-') return buffer(process.stdin)
-  if (given !== undefined) return new TextEncoder().encode(given)
-  try {
-    return readFileSync(file!)
-  } catch (error) {
-    throw new CommandError(EXIT.usage, `The file ${file} cannot be read.`, { cause: error })
-  }
-}
-
-function isJson(bytes: Uint8Array): boolean {
-  try {
-    JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
-    return true
-  } catch {
-    return false
-  }
-}
-
-function readWait(text: string): number {
+function readDuration(text: string): number {
   const ms = parseDuration(text)
   if (ms === null) throw new InvalidArgumentError("Write a duration, as '10s' or '500ms'.")
   return ms
+}
+
+function readMoment(text: string): Date {
+  const ms = parseMoment(text)
+  if (ms !== null) return new Date(ms)
+  throw new InvalidArgumentError("Write a moment with its zone, as '2026-05-01T08:30:00Z'.")
+}
+
+function readPriority(text: string): number {
+  if (/^\d$/.test(text)) return Number(text)
+  throw new InvalidArgumentError('Write a whole number from 0 to 9.')
 }
 
 const NEWLINE = 0x0a
