@@ -6,7 +6,7 @@ export interface Backoff {
 }
 
 /** Doubles with each failure and takes a random part of it, so that many who failed together do not return together. */
-export function backoffMs(backoff: Backoff, failures: number, random: Random): number {
+export function backoffMs(backoff: Backoff, failures: number, random: Pick<Random, 'unit'>): number {
   const ceilingMs = Math.min(backoff.maxMs, backoff.firstMs * 2 ** Math.min(failures, DOUBLINGS_MAX))
   return random.unit() * ceilingMs
 }

@@ -24,6 +24,8 @@ export interface Metrics {
   /** Outcomes that workers sent for leases they did not hold. */
   readonly outcomesRefused: Counter
   readonly refused: Counter<'code'>
+  /** Tasks whose end waits, as too many of their queue end dead at once. */
+  readonly deadLettersWaiting: Gauge<'queue'>
 }
 
 export interface QueueMeters {
@@ -33,6 +35,14 @@ export interface QueueMeters {
   finished(state: EndState, seconds: number): void
   retried(): void
   running(delta: 1 | -1): void
+  /** So many tasks left the log for their parking place, or came back from it. */
+  parked(count: number): void
+  unparked(count: number): void
+  /** A retry had to wait because of the retry budget. */
+  throttled(): void
+  breaker(state: 'closed' | 'half-open' | 'open'): void
+  /** Partitions whose window is full because of a task that does not end. */
+  windowsBlocked(count: number): void
 }
 
 export function createMetrics(): Metrics {
@@ -75,6 +85,36 @@ export function createMetrics(): Metrics {
     buckets: [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600],
     registers,
   })
+  const parked = new Counter({
+    name: 'forebay_tasks_parked_total',
+    help: 'Tasks that left the log for their parking place.',
+    labelNames: ['queue'],
+    registers,
+  })
+  const unparked = new Counter({
+    name: 'forebay_tasks_unparked_total',
+    help: 'Parked tasks that were ended, dropped or given back to the log.',
+    labelNames: ['queue'],
+    registers,
+  })
+  const throttled = new Counter({
+    name: 'forebay_retries_throttled_total',
+    help: 'Times that a retry had to wait because of the retry budget.',
+    labelNames: ['queue'],
+    registers,
+  })
+  const breaker = new Gauge({
+    name: 'forebay_breaker_state',
+    help: 'Breaker of the queue in this process: 0 closed, 1 trying, 2 open.',
+    labelNames: ['queue'],
+    registers,
+  })
+  const windowsBlocked = new Gauge({
+    name: 'forebay_window_blocked',
+    help: 'Partitions whose window is full because of a task that does not end.',
+    labelNames: ['queue'],
+    registers,
+  })
   const bound = new Map<string, QueueMeters>()
   return {
     registry,
@@ -110,6 +150,12 @@ export function createMetrics(): Metrics {
       labelNames: ['code'],
       registers,
     }),
+    deadLettersWaiting: new Gauge({
+      name: 'forebay_dead_letters_waiting',
+      help: 'Tasks whose end waits, as too many of their queue end dead at once.',
+      labelNames: ['queue'],
+      registers,
+    }),
   }
 
   function bindQueue(queue: string): QueueMeters {
@@ -118,12 +164,22 @@ export function createMetrics(): Metrics {
     const retriesHere = retries.labels(queue)
     const runningHere = running.labels(queue)
     const durationHere = duration.labels(queue)
+    const parkedHere = parked.labels(queue)
+    const unparkedHere = unparked.labels(queue)
+    const throttledHere = throttled.labels(queue)
+    const breakerHere = breaker.labels(queue)
+    const windowsBlockedHere = windowsBlocked.labels(queue)
     const resultsHere = new Map<EndState, Counter.Internal>()
     return {
       accepted: () => acceptedHere.inc(),
       attempted: () => attemptsHere.inc(),
       retried: () => retriesHere.inc(),
       running: (delta) => runningHere.inc(delta),
+      parked: (count) => parkedHere.inc(count),
+      unparked: (count) => unparkedHere.inc(count),
+      throttled: () => throttledHere.inc(),
+      breaker: (state) => breakerHere.set(BREAKER_LEVELS[state]),
+      windowsBlocked: (count) => windowsBlockedHere.set(count),
       finished(state, seconds) {
         let counter = resultsHere.get(state)
         if (counter === undefined) {
@@ -136,3 +192,5 @@ export function createMetrics(): Metrics {
     }
   }
 }
+
+const BREAKER_LEVELS = { closed: 0, 'half-open': 1, open: 2 } as const

@@ -9,6 +9,8 @@ import { test } from 'node:test'
 import { type Broker, type LogRecord, systemClock, systemRandom } from '@forebay/broker'
 import { embeddedBroker } from '@forebay/broker/embedded'
 import { pino } from 'pino'
+import { CONTROL_TOPIC_SPEC } from '../src/control.ts'
+import { startCancellations } from '../src/dispatch/cancellations.ts'
 import { type QueueDispatcher, startQueueDispatcher } from '../src/dispatch/queue-dispatcher.ts'
 import { HttpTarget } from '../src/execute/http-target.ts'
 import { createFinisher } from '../src/finish/finisher.ts'
@@ -199,6 +201,7 @@ async function openRig(given: Partial<QueueOptions>) {
     topics: [
       { name: TOPIC, partitions: 1, retentionMs: 'forever' },
       { name: deadTopic(TOPIC), partitions: 1, retentionMs: 'forever' },
+      CONTROL_TOPIC_SPEC,
       { name: RESULTS_TOPIC, partitions: LANES, retentionMs: 'forever' },
     ],
   })
@@ -231,6 +234,7 @@ async function openRig(given: Partial<QueueOptions>) {
   const clock = systemClock
   const random = systemRandom
   const finisher = createFinisher({ broker, clock, random, log })
+  const cancellations = startCancellations({ broker, clock, random, log })
   const queue: QueueOptions = {
     name: 'q',
     topic: TOPIC,
@@ -266,6 +270,9 @@ async function openRig(given: Partial<QueueOptions>) {
       broker,
       target,
       finisher,
+      cancellations,
+      parking: null,
+      partitions: 1,
       lanes: LANES,
       clock,
       random,
@@ -357,6 +364,7 @@ async function openRig(given: Partial<QueueOptions>) {
       for (const listener of listeners) await listener.close()
       await Promise.all(hearing)
       finisher.close()
+      await cancellations.close()
       await broker.close()
       server.closeAllConnections()
       server.close()

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Delivery } from '@forebay/broker'
 import fc from 'fast-check'
-import { type Entry, PartitionWindow } from '../src/dispatch/partition-window.ts'
-import { ReadyLine } from '../src/dispatch/ready-line.ts'
+import { type Entry, entryOfDelivery } from '../src/dispatch/entry.ts'
+import { PartitionWindow } from '../src/dispatch/partition-window.ts'
 import { nextAttemptInMs } from '../src/dispatch/retry-policy.ts'
 import { PLAIN_TASK } from '../src/task.ts'
 
@@ -38,6 +38,14 @@ test('a retry never comes after the attempts, the time for retries or the budget
   )
 })
 
+test('without jitter the backoff is the step itself, on top of what the other side asked for', () => {
+  const even = { ...policy, jitter: 'none' as const }
+  const question = { elapsedMs: 0, budgetLeftMs: 600_000, retryAfterMs: undefined }
+  assert.equal(nextAttemptInMs(even, { ...question, attempts: 1 }, always(0.1)), 200)
+  assert.equal(nextAttemptInMs(even, { ...question, attempts: 3 }, always(0.1)), 800)
+  assert.equal(nextAttemptInMs(even, { ...question, attempts: 3, retryAfterMs: 50 }, always(0.1)), 850)
+})
+
 test('the backoff doubles up to its limit, with full jitter', () => {
   const question = { elapsedMs: 0, budgetLeftMs: 600_000, retryAfterMs: undefined }
   const patient = { ...policy, attemptsMax: 100 }
@@ -47,40 +55,13 @@ test('the backoff doubles up to its limit, with full jitter', () => {
   assert.equal(nextAttemptInMs(patient, { ...question, attempts: 3 }, always(0)), 0)
 })
 
-test('the line of ready tasks gives back what went in, in order, without what was taken out', () => {
-  fc.assert(
-    fc.property(
-      fc.array(fc.oneof(fc.constant('shift'), fc.constant('take'), fc.integer()), { maxLength: 4_000 }),
-      (acts) => {
-        const line = new ReadyLine<number>()
-        let model: number[] = []
-        for (const act of acts) {
-          if (act === 'shift') assert.equal(line.shift(), model.shift())
-          else if (act === 'take') {
-            assert.deepEqual(
-              line.takeWhere((one) => one % 2 === 0),
-              model.filter((one) => one % 2 === 0),
-            )
-            model = model.filter((one) => one % 2 !== 0)
-          } else {
-            line.push(act as number)
-            model.push(act as number)
-          }
-          assert.equal(line.length, model.length)
-        }
-      },
-    ),
-    { numRuns: 50 },
-  )
-})
-
 test('with order by key, the tasks of one key run one at a time in log order while other keys go on', () => {
   fc.assert(
     fc.property(
       fc.array(fc.constantFrom('a', 'b', 'c', null), { minLength: 1, maxLength: 200 }),
       fc.infiniteStream(fc.nat()),
       (keys, choices) => {
-        const window = new PartitionWindow(new AbortController().signal, true)
+        const window = new PartitionWindow(0, new AbortController().signal, 1)
         const entries = keys.map((key, offset) => entryOf(window, key, offset))
         const runnable = entries.filter((entry) => window.enter(entry))
         const finished: Entry[] = []
@@ -94,11 +75,9 @@ test('with order by key, the tasks of one key run one at a time in log order whi
           if (next !== undefined) runnable.push(next)
         }
         assert.equal(finished.length, entries.length)
-        assert.equal(window.unfinished, 0)
+        for (const key of ['a', 'b', 'c']) assert.equal(window.has(key), false)
         for (const key of ['a', 'b', 'c']) {
-          const offsets = finished
-            .filter((entry) => entry.task.key === key)
-            .map((entry) => entry.delivery.record.offset)
+          const offsets = finished.filter((entry) => entry.task.key === key).map((entry) => entry.record.offset)
           assert.deepEqual(
             offsets,
             offsets.toSorted((one, other) => one - other),
@@ -126,5 +105,5 @@ function entryOf(window: PartitionWindow, key: string | null, offset: number): E
     budgetMs: 1,
     ...PLAIN_TASK,
   }
-  return { delivery, task, window, attempts: 0, firstBegunMs: 0, begunMs: 0, noted: false, backoff: null }
+  return entryOfDelivery(window, delivery, task, '')
 }

@@ -1,22 +1,32 @@
-import type { Broker, Clock, Delivery, Random, Subscription } from '@forebay/broker'
+import type { AssignedPartition, Batch, Broker, Clock, Delivery, Random, Subscription } from '@forebay/broker'
 import type { Logger } from 'pino'
 import type { Target } from '../execute/target.ts'
 import type { Finisher } from '../finish/finisher.ts'
 import { type Running, STOP_GRACE_MS_DEFAULT, type StopOptions, type StopReport } from '../lifecycle.ts'
 import type { QueueOptions } from '../options.ts'
 import { decodeTask } from '../records.ts'
-import type { EndState, Fault, Outcome, Result, Task } from '../task.ts'
+import type { Parking } from '../store/parking.ts'
 import type { QueueMeters } from '../telemetry.ts'
 import { dispatchGroup } from '../topics.ts'
-import { type Entry, PartitionWindow } from './partition-window.ts'
-import { ReadyLine } from './ready-line.ts'
-import { nextAttemptInMs } from './retry-policy.ts'
+import type { Cancellations } from './cancellations.ts'
+import { type Entry, entryOfDelivery } from './entry.ts'
+import { flowOf } from './flow-of.ts'
+import { HeadBlock } from './head-block.ts'
+import { ParkedWork } from './parked-work.ts'
+import { PartitionWindow } from './partition-window.ts'
+import { TaskRoad } from './task-road.ts'
+import { WINDOW_BYTES_MAX, WINDOW_RECORDS_MAX } from './window-limits.ts'
 
 export interface DispatcherDependencies {
   readonly queue: QueueOptions
   readonly broker: Broker
   readonly target: Target
   readonly finisher: Finisher
+  readonly cancellations: Cancellations
+  /** Where tasks wait that have to wait long; null: everything waits in the window. */
+  readonly parking: Parking | null
+  /** Partitions of the queue's topic: limits are shared by how many of them a dispatcher owns. */
+  readonly partitions: number
   /** Partitions of the results topic. */
   readonly lanes: number
   readonly clock: Clock
@@ -31,51 +41,73 @@ export interface QueueDispatcher extends Running {
 }
 
 /**
- * Takes the tasks of one queue from the log, hands them to its target as attempts, and settles each when its result
- * is durable. The steps of a task, downward: intake → ready → attempt → outcome → (backoff → ready) → finish → settle.
+ * Takes the tasks of one queue from the log, hands them to its target as attempts, and settles each when its result, or
+ * its parking, is durable.
  *
- * Attempts are counted in memory here: a task whose dispatcher died starts again at 1.
+ * Attempts are counted in memory, and in what is parked: a task whose dispatcher died while it was in the window starts
+ * again at 1.
  */
 export async function startQueueDispatcher(dependencies: DispatcherDependencies): Promise<QueueDispatcher> {
-  const subscription = await dependencies.broker.consume({
-    topics: [dependencies.queue.topic],
-    group: dispatchGroup(dependencies.queue.name),
-    windowBytes: WINDOW_BYTES_MAX,
-  })
-  return new Dispatcher(dependencies, subscription)
+  const dispatcher = new Dispatcher(dependencies)
+  await dispatcher.start()
+  return dispatcher
 }
-
-/** Bytes of one partition's tasks that are delivered and not settled. */
-const WINDOW_BYTES_MAX = 8 * 1024 * 1024
-/** Attempts longer than this are reported as running; shorter ones would only cost. */
-const RUNNING_NOTE_AFTER_MS = 1_000
-const SWEEP_MS = 500
-const FAULT_DETAIL_CHARS_MAX = 2_048
 
 class Dispatcher implements QueueDispatcher {
   readonly stopped: Promise<StopReport>
   readonly #dependencies: DispatcherDependencies
-  readonly #subscription: Subscription
   readonly #windows = new Map<AbortSignal, PartitionWindow>()
-  readonly #ready = new ReadyLine<Entry>()
-  readonly #running = new Set<Entry>()
-  #finishing = 0
-  /** Earliest deadline among what waits for capacity; wall ms. */
-  #nextDeadlineMs = Number.POSITIVE_INFINITY
+  readonly #road: TaskRoad
+  readonly #parkedWork: ParkedWork | null
+  readonly #headBlock: HeadBlock
+  #subscription: Subscription | null = null
+  #intakeEnded: Promise<void> = Promise.resolve()
+  #unsubscribe: () => void = () => {}
+  #sweepTimer: { cancel(): void } | null = null
   #stopping = false
   #graceEnd: AbortController | null = null
   #idle: (() => void) | null = null
   #resolveStopped: (report: StopReport) => void = () => {}
-  readonly #intakeEnded: Promise<void>
 
-  constructor(dependencies: DispatcherDependencies, subscription: Subscription) {
+  constructor(dependencies: DispatcherDependencies) {
+    const { parking, queue } = dependencies
     this.#dependencies = dependencies
-    this.#subscription = subscription
     this.stopped = new Promise((resolve) => {
       this.#resolveStopped = resolve
     })
-    dependencies.target.onCapacity = () => this.#pump()
-    this.#intakeEnded = this.#intake()
+    this.#road = new TaskRoad(dependencies, {
+      askLine: (window, key) => this.#parkedWork?.askLine(window, key),
+      idle: () => this.#wakeIdle(),
+    })
+    const windows = () => this.#windows.values()
+    this.#parkedWork =
+      parking === null
+        ? null
+        : new ParkedWork({ ...dependencies, parking, windows, road: this.#road, idle: () => this.#wakeIdle() })
+    const park = (entry: Entry, dueMs: number) => this.#road.park(entry, 'blocking', dueMs)
+    this.#headBlock = new HeadBlock({ ...dependencies, queue: queue.name, park })
+  }
+
+  async start(): Promise<void> {
+    const { broker, queue, cancellations } = this.#dependencies
+    this.#unsubscribe = cancellations.subscribe(queue.name, (cancelled) => {
+      this.#road.cancel(this.#windows.values())
+      this.#parkedWork?.cancel(cancelled)
+    })
+    try {
+      this.#subscription = await broker.consume({
+        topics: [queue.topic],
+        group: dispatchGroup(queue.name),
+        windowRecords: WINDOW_RECORDS_MAX,
+        windowBytes: WINDOW_BYTES_MAX,
+        onAssigned: (assigned) => this.#assigned(assigned),
+      })
+    } catch (error) {
+      this.#unsubscribe()
+      await this.#parkedWork?.stop()
+      throw error
+    }
+    this.#intakeEnded = this.#intake(this.#subscription)
     this.#scheduleSweep()
   }
 
@@ -100,242 +132,66 @@ class Dispatcher implements QueueDispatcher {
     await this.stop()
   }
 
-  async #intake(): Promise<void> {
-    for await (const batch of this.#subscription) {
-      if (this.#stopping) continue
-      for (const delivery of batch.deliveries) this.#take(delivery)
-      this.#pump()
+  #assigned({ partition, lost }: AssignedPartition): void {
+    const { queue } = this.#dependencies
+    const width = queue.order === 'key' ? 1 : queue.perKey.concurrency
+    const window = new PartitionWindow(partition, lost, width)
+    this.#windows.set(lost, window)
+    const drop = () => {
+      this.#windows.delete(lost)
+      window.drop()
+      this.#shareLimits()
+      this.#wakeIdle()
     }
+    if (lost.aborted) drop()
+    else lost.addEventListener('abort', drop, { once: true })
+    this.#shareLimits()
+    this.#parkedWork?.assigned(window, () => this.#take(window))
   }
 
-  #take(delivery: Delivery): void {
+  /** Limits of the whole queue are shared by the partitions that each dispatcher owns. */
+  #shareLimits(): void {
+    const owned = new Set([...this.#windows.values()].map((window) => window.partition))
+    this.#road.gate.own(owned, this.#dependencies.partitions)
+    this.#road.pump()
+  }
+
+  async #intake(subscription: Subscription): Promise<void> {
+    for await (const batch of subscription) if (!this.#stopping) this.#received(batch)
+  }
+
+  #received({ deliveries }: Batch): void {
+    const window = this.#windows.get(deliveries[0]!.lost)
+    if (window === undefined) return
+    if (window.early !== null) window.early.push(...deliveries)
+    else this.#takeAll(window, deliveries)
+  }
+
+  /** Its parked tasks are known: what came before may be taken in. */
+  #take(window: PartitionWindow): void {
+    const early = window.early ?? []
+    window.early = null
+    if (!this.#stopping) this.#takeAll(window, early)
+  }
+
+  #takeAll(window: PartitionWindow, deliveries: readonly Delivery[]): void {
     const { queue, lanes } = this.#dependencies
-    const window = this.#windowOf(delivery.lost)
-    const task = decodeTask(delivery.record, { queue: queue.name, budgetMs: queue.deadlineMs, lanes })
-    const entry: Entry = {
-      delivery,
-      task,
-      window,
-      attempts: 0,
-      firstBegunMs: 0,
-      begunMs: 0,
-      noted: false,
-      backoff: null,
+    const defaults = { queue: queue.name, budgetMs: queue.deadlineMs, lanes }
+    for (const delivery of deliveries) {
+      const task = decodeTask(delivery.record, defaults)
+      this.#road.arrive(entryOfDelivery(window, delivery, task, flowOf(queue.fairness, task)))
     }
-    if (window.enter(entry)) this.#makeReady(entry)
+    window.parked?.flush()
+    this.#road.pump()
   }
 
-  #windowOf(lost: AbortSignal): PartitionWindow {
-    let window = this.#windows.get(lost)
-    if (window === undefined) {
-      const made = new PartitionWindow(lost, this.#dependencies.queue.order === 'key')
-      this.#windows.set(lost, made)
-      const drop = () => {
-        made.drop()
-        this.#windows.delete(lost)
-        this.#wakeIdle()
-      }
-      if (lost.aborted) drop()
-      else lost.addEventListener('abort', drop, { once: true })
-      window = made
-    }
-    return window
-  }
-
-  #makeReady(entry: Entry): void {
-    this.#ready.push(entry)
-    const deadlineMs = entry.task.acceptedAtMs + entry.task.budgetMs
-    if (deadlineMs < this.#nextDeadlineMs) this.#nextDeadlineMs = deadlineMs
-  }
-
-  #pump(): void {
-    const { target, queue } = this.#dependencies
-    while (!this.#stopping && this.#running.size < queue.concurrency && target.capacity > 0) {
-      const entry = this.#ready.shift()
-      if (entry === undefined) return
-      if (!entry.window.lost.aborted) this.#begin(entry)
-    }
-  }
-
-  #begin(entry: Entry): void {
-    const { target, queue, clock, meters } = this.#dependencies
-    if (entry.delivery.record.value === null) {
-      const detail = 'The record has no value: there is nothing to do.'
-      this.#end(entry, 'dead', { code: 'TASK_UNDECODABLE', detail })
-      return
-    }
-    const budgetLeftMs = this.#budgetLeftMs(entry.task)
-    if (budgetLeftMs <= 0) {
-      this.#expire(entry)
-      return
-    }
-    entry.attempts++
-    entry.begunMs = clock.monotonicMs()
-    if (entry.attempts === 1) entry.firstBegunMs = entry.begunMs
-    entry.noted = false
-    this.#running.add(entry)
-    meters.attempted()
-    meters.running(1)
-    void target
-      .run({
-        task: entry.task,
-        number: entry.attempts,
-        timeoutMs: Math.min(queue.timeoutMs, budgetLeftMs),
-        lost: entry.window.lost,
-      })
-      .then((outcome) => this.#onOutcome(entry, outcome))
-  }
-
-  #onOutcome(entry: Entry, outcome: Outcome): void {
-    this.#running.delete(entry)
-    this.#dependencies.meters.running(-1)
-    if (!entry.window.lost.aborted) this.#conclude(entry, outcome)
-    this.#pump()
-    this.#wakeIdle()
-  }
-
-  #conclude(entry: Entry, outcome: Outcome): void {
-    if (outcome.kind === 'succeeded') {
-      void this.#finish(entry, { state: 'succeeded', payload: outcome.payload, contentType: outcome.contentType })
-      return
-    }
-    const fault = faultOf(outcome, this.#dependencies.queue)
-    if (outcome.kind === 'failed' && outcome.then !== 'retry') {
-      this.#end(entry, outcome.then === 'final' ? 'failed' : 'dead', fault)
-      return
-    }
-    const { queue, clock, random, finisher, meters } = this.#dependencies
-    const budgetLeftMs = this.#budgetLeftMs(entry.task)
-    if (budgetLeftMs <= 0) {
-      this.#expire(entry)
-      return
-    }
-    const delayMs = nextAttemptInMs(
-      queue.retry,
-      {
-        attempts: entry.attempts,
-        elapsedMs: clock.monotonicMs() - entry.firstBegunMs,
-        budgetLeftMs,
-        retryAfterMs: outcome.kind === 'failed' ? outcome.retryAfterMs : undefined,
-      },
-      random,
-    )
-    if (delayMs === null) {
-      this.#end(entry, 'dead', fault)
-      return
-    }
-    meters.retried()
-    const { task } = entry
-    finisher.note(
-      {
-        taskId: task.id,
-        queue: task.queue,
-        owner: task.owner,
-        state: 'retrying',
-        attempts: entry.attempts,
-        generation: task.generation,
-        atMs: clock.wallMs(),
-        fault,
-      },
-      task.lane,
-    )
-    this.#retryIn(entry, delayMs)
-  }
-
-  /** A short backoff stays in the window: the key, if it has one, stays blocked behind it. */
-  #retryIn(entry: Entry, delayMs: number): void {
-    entry.window.waiting.add(entry)
-    entry.backoff = this.#dependencies.clock.timer(delayMs, () => {
-      entry.window.waiting.delete(entry)
-      entry.backoff = null
-      this.#makeReady(entry)
-      this.#pump()
-    })
-  }
-
-  #expire(entry: Entry): void {
-    const detail = `The task's time of ${entry.task.budgetMs} ms passed before it was done.`
-    this.#end(entry, 'expired', { code: 'TASK_EXPIRED', detail })
-  }
-
-  #end(entry: Entry, state: Exclude<EndState, 'succeeded'>, fault: Fault): void {
-    void this.#finish(entry, { state, fault })
-  }
-
-  async #finish(entry: Entry, end: Result['end']): Promise<void> {
-    const { finisher, clock, meters, log } = this.#dependencies
-    const { task, delivery, window, attempts } = entry
-    const atMs = clock.wallMs()
-    const result: Result = {
-      taskId: task.id,
-      queue: task.queue,
-      owner: task.owner,
-      attempts,
-      generation: task.generation,
-      finishedAtMs: atMs,
-      end,
-    }
-    const letter =
-      end.state === 'dead'
-        ? {
-            record: delivery.record,
-            taskId: task.id,
-            queue: task.queue,
-            attempts,
-            state: end.state,
-            fault: end.fault,
-            atMs,
-          }
-        : null
-    this.#finishing++
-    const kept = await finisher.finish(result, task.lane, letter, window.lost)
-    this.#finishing--
-    if (kept && !window.lost.aborted) {
-      delivery.settle()
-      meters.finished(end.state, Math.max(0, atMs - task.acceptedAtMs) / 1000)
-      if (end.state === 'dead') log.warn({ task: task.id, attempts, code: end.fault.code }, 'a task was given up on')
-      const next = window.leave(entry)
-      if (next !== undefined) {
-        this.#makeReady(next)
-        this.#pump()
-      }
-    }
-    this.#wakeIdle()
-  }
-
-  #budgetLeftMs(task: Task): number {
-    return task.acceptedAtMs + task.budgetMs - this.#dependencies.clock.wallMs()
-  }
-
-  /** Twice a second: says which attempts are still running, and ends what expired while it waited for capacity. */
+  /** Twice a second. */
   #scheduleSweep(): void {
     this.#sweepTimer = this.#dependencies.clock.timer(SWEEP_MS, () => {
-      this.#sweep()
+      this.#road.attempts.sweep()
+      if (!this.#stopping) this.#headBlock.look(this.#windows.values(), this.#road.attempts.running)
       this.#scheduleSweep()
     })
-  }
-  #sweepTimer: { cancel(): void } | null = null
-
-  #sweep(): void {
-    const { clock, finisher } = this.#dependencies
-    const nowMs = clock.monotonicMs()
-    for (const entry of this.#running) {
-      if (entry.noted || nowMs - entry.begunMs < RUNNING_NOTE_AFTER_MS || entry.window.lost.aborted) continue
-      entry.noted = true
-      const { id: taskId, queue, owner, lane, generation } = entry.task
-      const note = { taskId, queue, owner, state: 'running', attempts: entry.attempts, atMs: clock.wallMs() } as const
-      finisher.note({ ...note, generation, fault: null }, lane)
-    }
-    const wallMs = clock.wallMs()
-    if (this.#stopping || wallMs < this.#nextDeadlineMs) return
-    this.#nextDeadlineMs = Number.POSITIVE_INFINITY
-    const expired = this.#ready.takeWhere((entry) => {
-      const deadlineMs = entry.task.acceptedAtMs + entry.task.budgetMs
-      if (deadlineMs <= wallMs || entry.window.lost.aborted) return true
-      if (deadlineMs < this.#nextDeadlineMs) this.#nextDeadlineMs = deadlineMs
-      return false
-    })
-    for (const entry of expired) if (!entry.window.lost.aborted) this.#expire(entry)
   }
 
   #endGraceIn(graceMs: number): void {
@@ -349,13 +205,17 @@ class Dispatcher implements QueueDispatcher {
   }
 
   async #finishStopping(graceOver: AbortSignal): Promise<void> {
+    this.#unsubscribe()
+    this.#road.stop()
+    const parkedWorkEnded = this.#parkedWork?.stop()
     await this.#whenIdle(graceOver)
-    const left = [...this.#running].map(
+    const left = [...this.#road.attempts.running].map(
       ({ task, attempts }) => `${task.queue} ${task.id}: attempt ${attempts} was running`,
     )
     this.#sweepTimer?.cancel()
-    await this.#subscription.close()
+    await this.#subscription?.close()
     await this.#intakeEnded
+    await parkedWorkEnded
     for (const window of this.#windows.values()) window.drop()
     this.#windows.clear()
     this.#resolveStopped({ left })
@@ -376,22 +236,9 @@ class Dispatcher implements QueueDispatcher {
   }
 
   #wakeIdle(): void {
-    if (this.#idle !== null && this.#running.size === 0 && this.#finishing === 0) this.#idle()
+    if (this.#idle === null || this.#road.attempts.running.size > 0 || this.#road.endings.underWay > 0) return
+    if (this.#parkedWork === null || this.#parkedWork.idle) this.#idle()
   }
 }
 
-function faultOf(outcome: Exclude<Outcome, { kind: 'succeeded' }>, queue: QueueOptions): Fault {
-  switch (outcome.kind) {
-    case 'failed':
-      return { code: outcome.code, detail: outcome.message.slice(0, FAULT_DETAIL_CHARS_MAX) }
-    case 'timed-out':
-      return {
-        code: 'ATTEMPT_TIMED_OUT',
-        detail: `The attempt took longer than ${queue.timeoutMs} ms (timeout of the queue).`,
-      }
-    case 'cancelled':
-      return { code: 'TASK_CANCELLED', detail: 'The task was cancelled.' }
-    case 'worker-lost':
-      return { code: 'WORKER_LOST', detail: outcome.message.slice(0, FAULT_DETAIL_CHARS_MAX) }
-  }
-}
+const SWEEP_MS = 500

@@ -1,0 +1,144 @@
+import type { Broker, Clock, Random } from '@forebay/broker'
+import type { Logger } from 'pino'
+import type { Cancellation } from '../control.ts'
+import type { Finisher } from '../finish/finisher.ts'
+import type { QueueOptions } from '../options.ts'
+import type { ParkedRow, Parking } from '../store/parking.ts'
+import type { QueueMeters } from '../telemetry.ts'
+import type { Cancellations } from './cancellations.ts'
+import { CancelledRows } from './cancelled-rows.ts'
+import { DueRows } from './due-rows.ts'
+import type { Entry } from './entry.ts'
+import { ParkedLines } from './parked-lines.ts'
+import { PartitionParking, type ToPark } from './partition-parking.ts'
+import type { PartitionWindow } from './partition-window.ts'
+import { type Schedules, startSchedules } from './schedules.ts'
+import type { TaskRoad } from './task-road.ts'
+import { Unparking } from './unparking.ts'
+
+export interface ParkedWorkDependencies {
+  readonly parking: Parking
+  readonly broker: Broker
+  readonly queue: QueueOptions
+  readonly partitions: number
+  readonly lanes: number
+  readonly finisher: Finisher
+  readonly cancellations: Cancellations
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Logger
+  readonly meters: QueueMeters
+  readonly road: TaskRoad
+  windows(): Iterable<PartitionWindow>
+  idle(): void
+}
+
+/** A queue's tasks outside the log: owns them with each partition, keeps what is parked, and takes what is due. */
+export class ParkedWork {
+  readonly #dependencies: ParkedWorkDependencies
+  readonly #unparking: Unparking
+  readonly #due: DueRows
+  readonly #cancelled: CancelledRows
+  #schedules: Schedules | null = null
+  #stopping = false
+
+  constructor(dependencies: ParkedWorkDependencies) {
+    const { road, queue, meters } = dependencies
+    this.#dependencies = dependencies
+    this.#unparking = new Unparking(dependencies, road)
+    this.#due = new DueRows({
+      ...dependencies,
+      queue: queue.name,
+      onDue: (window, rows) => this.#unparking.onDue(window, rows),
+      onLine: (window, key, rows, whole) => this.#unparking.onLine(window, key, rows, whole),
+    })
+    this.#cancelled = new CancelledRows({
+      ...dependencies,
+      onDropped: (window, count) => {
+        meters.unparked(count)
+        window.parked?.rowsDropped()
+        this.#due.expectIn(0)
+      },
+    })
+  }
+
+  /** Nothing is on its way into the store, or from it into the log. */
+  get idle(): boolean {
+    for (const { parked } of this.#dependencies.windows()) if (parked?.store.writing) return false
+    return this.#unparking.underWay === 0
+  }
+
+  /** What is delivered is kept back until it is known which keys are parked: only then comes `known`. */
+  assigned(window: PartitionWindow, known: () => void): void {
+    const { queue } = this.#dependencies
+    const { partition, lost } = window
+    const events = {
+      owned: (lines: readonly string[]) => {
+        parked.found(lines)
+        this.#due.expectIn(0)
+      },
+      parked: (parks: readonly ToPark[]) => this.#parked(window, parks),
+      removed: (count: number) => this.#removed(count),
+      handedAgain: (rows: readonly ParkedRow[]) => this.#unparking.onDue(window, rows),
+      idle: () => this.#dependencies.idle(),
+    }
+    const store = new PartitionParking({ ...this.#dependencies, queue: queue.name }, partition, lost, events)
+    const parked = new ParkedLines(store)
+    window.parked = parked
+    window.early = []
+    void store.own().then(() => {
+      if (lost.aborted || this.#stopping) return
+      known()
+      // Whoever owns the first partition fires for the whole queue.
+      if (partition !== 0) return
+      this.#schedules = startSchedules({ ...this.#dependencies, ownership: store, lost })
+    })
+  }
+
+  askLine(window: PartitionWindow, key: string): void {
+    this.#due.askLine(window, key)
+  }
+
+  cancel(cancelled: readonly Cancellation[]): void {
+    this.#cancelled.add(cancelled.map((one) => one.taskId))
+  }
+
+  /** Takes no more rows and fires no more; what is being written goes on until the partitions are lost. */
+  async stop(): Promise<void> {
+    this.#stopping = true
+    this.#cancelled.stop()
+    this.#schedules?.stop()
+    await Promise.all([this.#due.stop(), this.#schedules?.ended])
+  }
+
+  /** The store has them: the log need not (P5). */
+  #parked(window: PartitionWindow, parks: readonly ToPark[]): void {
+    const { clock, meters } = this.#dependencies
+    let count = 0
+    let nextMs = Number.POSITIVE_INFINITY
+    for (const { entry, reason, dueMs } of parks) {
+      if (dueMs !== null && dueMs < nextMs) nextMs = dueMs
+      // Those behind wait for the same reason as their head, which says it for them.
+      if (reason !== 'behind') this.#note(entry)
+      if (entry.delivery === null) continue
+      entry.delivery.settle()
+      window.settled(entry.task.payload.length)
+      count++
+    }
+    if (count > 0) meters.parked(count)
+    this.#due.written()
+    if (nextMs < Number.POSITIVE_INFINITY) this.#due.expectIn(nextMs - clock.monotonicMs())
+  }
+
+  #removed(count: number): void {
+    this.#dependencies.meters.unparked(count)
+    this.#due.written()
+  }
+
+  #note({ task, attempts, fault }: Entry): void {
+    const { finisher, clock } = this.#dependencies
+    const { id: taskId, queue, owner, lane, generation } = task
+    const note = { taskId, queue, owner, state: 'parked', attempts, generation, atMs: clock.wallMs(), fault } as const
+    finisher.note(note, lane)
+  }
+}
