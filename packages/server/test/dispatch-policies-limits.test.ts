@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { KEYS_MAX, KeyRates } from '../src/dispatch/key-rates.ts'
 import { shareOf } from '../src/dispatch/partition-share.ts'
 import { BUDGET_WINDOW_MS, RETRIES_FREE, RetryBudget } from '../src/dispatch/retry-budget.ts'
 import { TokenBucket } from '../src/dispatch/token-bucket.ts'
@@ -74,6 +75,61 @@ test('a new share counts from then on, and what was saved up under a larger one 
   assert.equal(takeAll(bucket), 10)
   clock.advance(400)
   assert.equal(takeAll(bucket), 40)
+})
+
+test('each key has its rate for itself, and after readyInMs its next attempt may begin', () => {
+  fc.assert(
+    fc.property(
+      rate,
+      fc.array(fc.record({ key: fc.constantFrom('a', 'b', 'c'), waitMs: fc.oneof(fc.constant(0), fc.nat(3_000)) }), {
+        maxLength: 200,
+      }),
+      (given, steps) => {
+        const clock = new ManualClock()
+        const rates = new KeyRates(given, clock)
+        const alone = new Map<string, TokenBucket>()
+        for (const { key, waitMs } of steps) {
+          clock.advance(waitMs)
+          const bucket = alone.get(key) ?? new TokenBucket(given, clock)
+          alone.set(key, bucket)
+          const inMs = rates.readyInMs(key)
+          assert.ok(Math.abs(inMs - bucket.readyInMs()) <= 1, `${inMs} ms, alone ${bucket.readyInMs()} ms`)
+          clock.advance(Math.max(inMs, bucket.readyInMs()))
+          assert.equal(rates.readyInMs(key), 0)
+          rates.take(key)
+          assert.ok(bucket.tryTake())
+        }
+      },
+    ),
+  )
+})
+
+test('those of a key that wait wake one after the other, each when its turn has come', () => {
+  const clock = new ManualClock()
+  const rates = new KeyRates({ count: 30, perMs: 60_000 }, clock)
+  rates.take('a')
+  const waits = [rates.hold('a'), rates.hold('a'), rates.hold('a')]
+  assert.deepEqual(waits, [2_000, 4_000, 6_000])
+  for (let i = 0; i < 3; i++) {
+    clock.advance(2_000)
+    rates.release('a')
+    assert.equal(rates.readyInMs('a'), 0)
+    rates.take('a')
+  }
+  assert.equal(rates.hold('a'), 2_000, 'nobody is held any more')
+  assert.equal(rates.hold('b'), 0)
+})
+
+test('a key is remembered only until its rate is saved up again, and never too many', () => {
+  const clock = new ManualClock()
+  const rates = new KeyRates({ count: 1, perMs: 60_000 }, clock)
+  for (let i = 0; i < 1_000; i++) rates.take(`early ${i}`)
+  clock.advance(60_000)
+  for (let i = 0; i < KEYS_MAX + 10; i++) rates.take(`late ${i}`)
+  assert.equal(rates.size, KEYS_MAX)
+  assert.equal(rates.readyInMs('early 7'), 0)
+  assert.equal(rates.readyInMs('late 7'), 0, 'one that was forgotten')
+  assert.equal(rates.readyInMs(`late ${KEYS_MAX}`), 60_000)
 })
 
 test('whatever the history, retries stay within the budget of the ten seconds before each', () => {
