@@ -2,6 +2,7 @@
 import { ForebayError } from '@forebay/protocol'
 import { Command, CommanderError } from 'commander'
 import { registerConfig } from './commands/config.ts'
+import { registerDead } from './commands/dead.ts'
 import { registerInit } from './commands/init.ts'
 import { registerKeys } from './commands/keys.ts'
 import { registerParked } from './commands/parked.ts'
@@ -58,6 +59,7 @@ function program(): Command {
   registerUp(forebay, context)
   registerTasks(forebay, context)
   registerParked(forebay, context)
+  registerDead(forebay, context)
   registerQueues(forebay, context)
   registerConfig(forebay, context)
   registerInit(forebay, context)
