@@ -185,6 +185,23 @@ test('concurrency bounds what runs at once', async () => {
   assert.equal(rig.mostAtOnce, 3)
 })
 
+for (const order of ['none', 'key'] as const) {
+  test(`the rate of a key holds for each key alone, with order ${order}`, async () => {
+    await using rig = await openRig({ order, perKey: { concurrency: null, rate: { count: 10, perMs: 1_000 } } })
+    const beganMs = performance.now()
+    const tasks = Array.from({ length: 14 }, (_, index) => ['a', 'b'].map((key) => ({ id: `${key}${index}`, key })))
+    await rig.hand({ id: 'free', payload: 'x' }, ...tasks.flat().map((one) => ({ ...one, payload: one.key })))
+    await rig.resultOf('free')
+    for (const key of ['a', 'b']) {
+      await rig.resultOf(`${key}9`)
+      await rig.resultOf(`${key}13`)
+    }
+    const tookMs = performance.now() - beganMs
+    assert.ok(tookMs >= 390, `ten at once and four at ten a second took ${tookMs} ms`)
+    assert.equal(rig.calls.length, 29)
+  })
+}
+
 interface Given {
   readonly id: string
   readonly payload: string

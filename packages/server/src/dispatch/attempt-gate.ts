@@ -4,7 +4,9 @@ import type { Outcome } from '../task.ts'
 import type { QueueMeters } from '../telemetry.ts'
 import { Breaker, type BreakerState } from './breaker.ts'
 import type { Entry } from './entry.ts'
+import { KeyRates } from './key-rates.ts'
 import { shareOf } from './partition-share.ts'
+import type { PartitionWindow } from './partition-window.ts'
 import { RetryBudget } from './retry-budget.ts'
 import { TokenBucket } from './token-bucket.ts'
 
@@ -18,11 +20,14 @@ export class AttemptGate {
   readonly #rate: TokenBucket | null
   readonly #breaker: Breaker | null
   readonly #budget: RetryBudget
+  readonly #clock: Clock
+  readonly #keyRates = new WeakMap<PartitionWindow, KeyRates>()
   #concurrency = 0
   #breakerState: BreakerState = 'closed'
 
   constructor(queue: QueueOptions, clock: Clock, random: Random, meters: QueueMeters) {
     this.#queue = queue
+    this.#clock = clock
     this.#meters = meters
     this.#rate = queue.rate === null ? null : new TokenBucket(queue.rate, clock)
     this.#breaker = queue.breaker === null ? null : new Breaker(queue.breaker, clock, random)
@@ -48,6 +53,21 @@ export class AttemptGate {
     return inMs === Number.POSITIVE_INFINITY ? null : inMs
   }
 
+  /** True while the rate of its key keeps it; then `holdForKey` says how long. */
+  keyMustWait(entry: Entry): boolean {
+    const rates = this.#ratesOf(entry)
+    return rates !== null && rates.readyInMs(entry.task.key!) > 0
+  }
+
+  /** Until it is its turn among those of its key that wait; `releaseForKey` must follow when it waits no more. */
+  holdForKey(entry: Entry): number {
+    return this.#ratesOf(entry)!.hold(entry.task.key!)
+  }
+
+  releaseForKey(entry: Entry): void {
+    this.#ratesOf(entry)!.release(entry.task.key!)
+  }
+
   /** False when so many retries went before that this one has to wait; it may ask again. An operator's word is free. */
   mayRetry(entry: Entry): boolean {
     if (entry.attempts === 0 || entry.wish !== null || this.#budget.tryRetry()) return true
@@ -59,6 +79,7 @@ export class AttemptGate {
   begun(entry: Entry): void {
     if (entry.attempts === 0) this.#budget.firstAttempt()
     this.#rate?.tryTake()
+    this.#ratesOf(entry)?.take(entry.task.key!)
     if (this.#breaker !== null) entry.ticket = this.#breaker.begun()
   }
 
@@ -68,6 +89,18 @@ export class AttemptGate {
     if (blame === null) this.#breaker.abandoned(entry.ticket)
     else this.#breaker.ended(blame, entry.ticket)
     this.reportBreaker()
+  }
+
+  /** Null where its key has no rate. */
+  #ratesOf({ window, task }: Entry): KeyRates | null {
+    const { rate } = this.#queue.perKey
+    if (rate === null || task.key === null) return null
+    let rates = this.#keyRates.get(window)
+    if (rates === undefined) {
+      rates = new KeyRates(rate, this.#clock)
+      this.#keyRates.set(window, rates)
+    }
+    return rates
   }
 
   reportBreaker(): void {

@@ -22,6 +22,8 @@ export interface AttemptSteps {
   /** Called with what is ready, before it runs: true when it was ended instead. */
   endedInstead(entry: Entry): boolean
   expire(entry: Entry): void
+  /** The rate of its key lets it begin only later. */
+  keyLater(entry: Entry): void
   /** There is no place for it among the retries now. */
   retryLater(entry: Entry): void
   conclude(entry: Entry, outcome: Outcome): void
@@ -98,6 +100,7 @@ export class Attempts {
       if (entry.window.lost.aborted || this.#steps.endedInstead(entry)) continue
       const budgetLeftMs = this.#budgetLeftMs(entry)
       if (budgetLeftMs <= 0) this.#steps.expire(entry)
+      else if (gate.keyMustWait(entry)) this.#steps.keyLater(entry)
       else if (!gate.mayRetry(entry)) this.#steps.retryLater(entry)
       else this.#begin(entry, budgetLeftMs)
     }

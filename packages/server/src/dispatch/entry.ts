@@ -43,10 +43,12 @@ export interface Entry {
 }
 
 export interface Wait {
-  readonly why: 'delay' | 'backoff' | 'budget'
+  readonly why: 'delay' | 'backoff' | 'budget' | 'rate'
   /** Monotonic ms. */
   readonly untilMs: number
   readonly timer: Timer
+  /** Called when it waits no more, for whatever reason but the loss of its partition. */
+  readonly ended: (() => void) | null
 }
 
 export function entryOfDelivery(window: PartitionWindow, delivery: Delivery, task: Task, flow: string): Entry {

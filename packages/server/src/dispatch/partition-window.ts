@@ -87,17 +87,26 @@ export class PartitionWindow {
   }
 
   /** The entry waits for `delayMs`, in its place in the line of its key if it has one. */
-  wait(entry: Entry, why: Wait['why'], delayMs: number, clock: Clock, then: (entry: Entry) => void): void {
+  wait(
+    entry: Entry,
+    why: Wait['why'],
+    delayMs: number,
+    clock: Clock,
+    then: (entry: Entry) => void,
+    ended: Wait['ended'] = null,
+  ): void {
     const timer = clock.timer(delayMs, () => {
       this.endWait(entry)
       then(entry)
     })
-    entry.wait = { why, untilMs: clock.monotonicMs() + delayMs, timer }
+    entry.wait = { why, untilMs: clock.monotonicMs() + delayMs, timer, ended }
     this.waiting.add(entry)
   }
 
   endWait(entry: Entry): void {
-    entry.wait?.timer.cancel()
+    const { wait } = entry
+    wait?.timer.cancel()
+    wait?.ended?.()
     entry.wait = null
     this.waiting.delete(entry)
   }

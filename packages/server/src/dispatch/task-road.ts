@@ -5,7 +5,7 @@ import type { AttemptRecord, Fault, Outcome } from '../task.ts'
 import { AttemptGate } from './attempt-gate.ts'
 import { type AttemptSteps, Attempts } from './attempts.ts'
 import { Endings } from './endings.ts'
-import { deadlineMs, type Entry, elapsedMs } from './entry.ts'
+import { deadlineMs, type Entry, elapsedMs, type Wait } from './entry.ts'
 import type { PartitionWindow } from './partition-window.ts'
 import type { DispatcherDependencies } from './queue-dispatcher.ts'
 import type { UnparkingSteps } from './unparking.ts'
@@ -93,6 +93,10 @@ export class TaskRoad implements AttemptSteps, UnparkingSteps {
 
   expire(entry: Entry): void {
     this.endings.expire(entry)
+  }
+
+  keyLater(entry: Entry): void {
+    this.#wait(entry, 'rate', this.gate.holdForKey(entry), () => this.gate.releaseForKey(entry))
   }
 
   retryLater(entry: Entry): void {
@@ -212,14 +216,15 @@ export class TaskRoad implements AttemptSteps, UnparkingSteps {
   }
 
   /** A short wait stays in the window. With order by key its key waits behind it; else others of its key go on. */
-  #wait(entry: Entry, why: 'backoff' | 'budget', delayMs: number): void {
+  #wait(entry: Entry, why: 'backoff' | 'budget' | 'rate', delayMs: number, ended: Wait['ended'] = null): void {
     const { window } = entry
     if (!this.#ordered) this.#next(entry)
-    window.wait(entry, why, delayMs, this.#dependencies.clock, () => {
+    const then = () => {
       if (this.#ordered) this.#ready(entry)
       else this.enter(entry)
       this.pump()
-    })
+    }
+    window.wait(entry, why, delayMs, this.#dependencies.clock, then, ended)
   }
 
   #noteRetrying(entry: Entry): void {
