@@ -38,6 +38,8 @@ export interface DispatcherDependencies {
 export interface QueueDispatcher extends Running {
   /** Tasks that are delivered and not settled. */
   readonly unfinished: number
+  /** Parked tasks that are taken from their parking place and not finished. */
+  readonly rowsInHand: number
 }
 
 /**
@@ -114,6 +116,12 @@ class Dispatcher implements QueueDispatcher {
   get unfinished(): number {
     let count = 0
     for (const window of this.#windows.values()) count += window.unfinished
+    return count
+  }
+
+  get rowsInHand(): number {
+    let count = 0
+    for (const { parked } of this.#windows.values()) count += parked?.store.inHand ?? 0
     return count
   }
 
