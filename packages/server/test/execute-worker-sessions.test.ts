@@ -220,6 +220,18 @@ describe('worker sessions and workers that misbehave', () => {
     assert.equal(served.target.capacity, 0)
   })
 
+  it('takes attempts back from a worker that leaves without an answer, and does not call it lost', async () => {
+    await using served = await serveWorkers()
+    using worker = RawWorker.hello(served.address, 1)
+    await capacityOf(served.target, 1)
+    const outcome = served.target.run(attemptOf())
+    await worker.until((w) => w.attempts.length === 1)
+    worker.call.end()
+    const ended = await outcome
+    assert.ok(ended.kind === 'failed')
+    assert.deepEqual([ended.code, ended.then, ended.worker], ['WORKER_LOST', 'retry', 'raw'])
+  })
+
   it('ends a silent session after the lease, and keeps one that sends empty messages', async () => {
     await using served = await serveWorkers({ leaseMs: 300 })
     using silent = RawWorker.hello(served.address, 1)

@@ -60,6 +60,7 @@ export class WorkerSession implements AttemptTaker {
   #announced = 0
   #lastLease = 0
   #heardMs: number
+  #leftInPeace = false
 
   constructor(host: SessionHost, stream: SessionStream, peer: string) {
     this.worker = peer
@@ -114,6 +115,7 @@ export class WorkerSession implements AttemptTaker {
 
   /** The worker has nothing more to say. */
   halfClosed(): void {
+    this.#leftInPeace = true
     this.end(null)
   }
 
@@ -154,9 +156,9 @@ export class WorkerSession implements AttemptTaker {
     this.#phase = 'ended'
     this.#announce()
     for (const target of this.#targets) target.leave(this)
-    const message = end?.message ?? 'The worker left before it answered.'
+    const outcome = this.#outcomeOfLeaving(end?.message ?? 'The worker left before it answered.')
     for (const held of [...this.#held.values()]) {
-      if (held.target.open.remove(held)) held.resolve({ kind: 'worker-lost', message, worker: this.worker })
+      if (held.target.open.remove(held)) held.resolve(outcome)
     }
     this.#held.clear()
     this.#stream.end(end)
@@ -171,6 +173,13 @@ export class WorkerSession implements AttemptTaker {
     }
     held.resolve(outcomeOfCut(why, this.worker))
     this.#endWhenDrained()
+  }
+
+  /** A worker that hands its attempts back by leaving did not die of them: that must not be held against the tasks. */
+  #outcomeOfLeaving(message: string): Outcome {
+    const { worker } = this
+    if (!this.#leftInPeace) return { kind: 'worker-lost', message, worker }
+    return { kind: 'failed', code: 'WORKER_LOST', message, then: 'retry', worker }
   }
 
   /** True when the session is open and `message` may be taken. */

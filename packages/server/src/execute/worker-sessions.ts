@@ -99,7 +99,8 @@ export class WorkerSessions {
     this.#options.metrics.workerSessions.inc()
     this.#watchLiveness()
     call.on('data', (bytes: Buffer) => session.received(bytes))
-    call.on('end', () => session.halfClosed())
+    // A stream that breaks off ends as well; grpc-js says so a moment later.
+    call.on('end', () => setImmediate(() => (call.cancelled ? session.end(null) : session.halfClosed())))
     // What grpc-js says when the peer cancels, breaks off or sends a message beyond the limit.
     call.on('cancelled', () => session.end(null))
     call.on('close', () => {
