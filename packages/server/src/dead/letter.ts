@@ -124,10 +124,17 @@ export function historyOf({ record }: Letter): readonly AttemptRecord[] {
   if (written === undefined) return []
   try {
     const history: unknown = JSON.parse(text(written[1]))
-    return Array.isArray(history) ? (history as AttemptRecord[]) : []
+    return Array.isArray(history) ? history.filter(isAttempt) : []
   } catch {
     return []
   }
+}
+
+/** As far as it must be one for those who look at it. */
+function isAttempt(value: unknown): value is AttemptRecord {
+  if (typeof value !== 'object' || value === null) return false
+  const { number, code, detail } = value as Partial<Record<string, unknown>>
+  return typeof number === 'number' && typeof code === 'string' && typeof detail === 'string'
 }
 
 function parsePosition(written: string): Position | null {

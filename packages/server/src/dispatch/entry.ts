@@ -22,8 +22,10 @@ export interface Entry {
   losses: number
   /** Why the latest attempt failed. */
   fault: Fault | null
-  /** Attempts that failed here; null before the first. */
+  /** Attempts that failed; null before the first. */
   history: AttemptRecord[] | null
+  /** Why nobody can run it: its record says what cannot be. */
+  poison: string | null
   /** From the begin of the first attempt until it came here, ms. */
   readonly elapsedBeforeMs: number
   /** Monotonic ms of the first attempt that began here; negative before. */
@@ -61,7 +63,7 @@ export function entryOfDelivery(window: PartitionWindow, delivery: Delivery, tas
 export function entryOfRow(window: PartitionWindow, row: ParkedRow, task: Task, flow: string): Entry {
   const { attempts, losses, fault } = row
   const afresh = row.wish === 'release'
-  const history = afresh ? NO_HISTORY : { losses, elapsedMs: historyOf(row.record).elapsedMs }
+  const history = afresh ? NO_HISTORY : { ...historyOf(row.record), losses }
   const record = withoutHistory(row.record)
   const entry = entryOf(window, record, task, flow, null, row.wish, afresh ? 0 : attempts, history)
   entry.fault = fault
@@ -98,7 +100,8 @@ function entryOf(
     attempts,
     losses: history.losses,
     fault: null,
-    history: null,
+    history: history.failures.length === 0 ? null : [...history.failures],
+    poison: null,
     elapsedBeforeMs: history.elapsedMs,
     firstBegunMs: -1,
     begunMs: 0,

@@ -276,7 +276,11 @@ function rowOf({ entry, line, reason, dueMs }: ToPark, clock: Clock): RowToPark 
   const record =
     attempts === 0
       ? entry.record
-      : withHistory(entry.record, { losses, elapsedMs: elapsedMs(entry, Math.max(nowMs, dueMs ?? 0)) })
+      : withHistory(entry.record, {
+          losses,
+          elapsedMs: elapsedMs(entry, Math.max(nowMs, dueMs ?? 0)),
+          failures: entry.history ?? [],
+        })
   return {
     record,
     taskId: task.id,

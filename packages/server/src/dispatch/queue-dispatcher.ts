@@ -185,9 +185,12 @@ class Dispatcher implements QueueDispatcher {
   #takeAll(window: PartitionWindow, deliveries: readonly Delivery[]): void {
     const { queue, lanes } = this.#dependencies
     const defaults = { queue: queue.name, budgetMs: queue.deadlineMs, lanes }
+    const faults: string[] = []
     for (const delivery of deliveries) {
-      const task = decodeTask(delivery.record, defaults)
-      this.#road.arrive(entryOfDelivery(window, delivery, task, flowOf(queue.fairness, task)))
+      const task = decodeTask(delivery.record, defaults, faults)
+      const entry = entryOfDelivery(window, delivery, task, flowOf(queue.fairness, task))
+      if (faults.length > 0) entry.poison = faults.splice(0).join(' ')
+      this.#road.arrive(entry)
     }
     window.parked?.flush()
     this.#road.pump()

@@ -51,7 +51,7 @@ export class TaskRoad implements AttemptSteps, UnparkingSteps {
   arrive(entry: Entry): void {
     const { task, window } = entry
     window.delivered(entry)
-    if (task.delayMs > 0 && task.owner !== LOG_OWNER) {
+    if (task.delayMs > 0 && task.owner !== LOG_OWNER && entry.poison === null) {
       const delayLeftMs = task.acceptedAtMs + task.delayMs - this.#dependencies.clock.wallMs()
       if (delayLeftMs > 0) {
         this.#delay(entry, delayLeftMs)
@@ -80,7 +80,9 @@ export class TaskRoad implements AttemptSteps, UnparkingSteps {
     if (entry.record.value === null) {
       const detail = 'The record has no value: there is nothing to do.'
       this.endings.end(entry, 'dead', { code: 'TASK_UNDECODABLE', detail })
-    } else if (this.#dependencies.cancellations.has(entry.task)) this.#settle(entry)
+    } else if (entry.poison !== null)
+      this.endings.end(entry, 'dead', { code: 'TASK_UNDECODABLE', detail: entry.poison })
+    else if (this.#dependencies.cancellations.has(entry.task)) this.#settle(entry)
     else if (entry.wish === 'skip') this.skip(entry)
     else return false
     return true

@@ -47,12 +47,12 @@ export class Unparking {
   }
 
   onDue(window: PartitionWindow, rows: readonly ParkedRow[]): void {
-    const { cancellations, queue, clock } = this.#dependencies
+    const { cancellations, clock } = this.#dependencies
     const again: { readonly row: ParkedRow; readonly task: Task }[] = []
     const wallMs = clock.wallMs()
     for (const row of rows) {
-      const task = this.#taskOf(row)
-      const entry = entryOfRow(window, row, task, flowOf(queue.fairness, task))
+      const entry = this.#entryOf(window, row)
+      const { task } = entry
       // Handed out from the middle of its line, perhaps: it must not run.
       if (isOver(row, wallMs)) this.#steps.expire(entry)
       else if (row.line !== null || task.owner === LOG_OWNER) this.#steps.enter(entry)
@@ -72,12 +72,8 @@ export class Unparking {
 
   /** All that was left of the line, or the first of it. */
   onLine(window: PartitionWindow, key: string, rows: readonly ParkedRow[], whole: boolean): void {
-    const { queue } = this.#dependencies
     const parked = window.parked!
-    const entries = rows.map((row) => {
-      const task = this.#taskOf(row)
-      return entryOfRow(window, row, task, flowOf(queue.fairness, task))
-    })
+    const entries = rows.map((row) => this.#entryOf(window, row))
     const isDue = rows[0] === undefined || mayRun(rows[0], this.#dependencies.clock.wallMs())
     if (isDue && parked.mayEnter(key)) for (const entry of entries) this.#steps.enter(entry)
     else parked.giveBack(key, entries)
@@ -109,9 +105,13 @@ export class Unparking {
     if (!window.lost.aborted) window.parked!.store.remove(row.record.offset)
   }
 
-  #taskOf(row: ParkedRow): Task {
+  #entryOf(window: PartitionWindow, row: ParkedRow): Entry {
     const { queue, lanes } = this.#dependencies
-    return decodeTask(row.record, { queue: queue.name, budgetMs: queue.deadlineMs, lanes })
+    const faults: string[] = []
+    const task = decodeTask(row.record, { queue: queue.name, budgetMs: queue.deadlineMs, lanes }, faults)
+    const entry = entryOfRow(window, row, task, flowOf(queue.fairness, task))
+    if (faults.length > 0) entry.poison = faults.join(' ')
+    return entry
   }
 }
 
