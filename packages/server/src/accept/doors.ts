@@ -55,7 +55,7 @@ export function createDoors(parts: DoorsParts): Doors {
   const queues = acceptingQueues({ queues: options.queues, partitionsOf, random, telemetry })
   const authenticate = authenticator(auth.keys)
   const submit = createSubmit({ broker, replies, store, ids, clock, telemetry })
-  const readTask = createReadTask({ ids, replies, clock, retentionMs })
+  const readTask = createReadTask({ ids, broker, replies, clock, retentionMs })
   const cancelTask = createCancelTask({ broker, replies, readTask, clock, telemetry })
   const road = {
     http,

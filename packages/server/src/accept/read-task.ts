@@ -1,8 +1,8 @@
-import type { Clock } from '@forebay/broker'
+import type { Broker, Clock } from '@forebay/broker'
 import { ForebayError } from '@forebay/protocol'
+import { resultRecord } from '../records.ts'
 import type { Replies, TaskView } from '../reply/replies.ts'
 import type { TaskIdParts, TaskIds } from './task-id.ts'
-import { expiredView } from './task-view.ts'
 
 export interface TaskRead {
   readonly id: TaskIdParts
@@ -18,6 +18,7 @@ export type ReadTask = (text: string, owner: string, waitMs: number, signal?: Ab
 
 export interface ReadTaskParts {
   readonly ids: TaskIds
+  readonly broker: Broker
   readonly replies: Replies
   readonly clock: Clock
   readonly retentionMs: number
@@ -26,7 +27,7 @@ export interface ReadTaskParts {
 /** A result that was published at the last moment may still be on its way to the store. ms */
 export const EXPIRED_GRACE_MS = 10_000
 
-export function createReadTask({ ids, replies, clock, retentionMs }: ReadTaskParts): ReadTask {
+export function createReadTask({ ids, broker, replies, clock, retentionMs }: ReadTaskParts): ReadTask {
   return async (text, owner, waitMs, signal) => {
     const id = ids.read(text, owner)
     if (id === null) throw new ForebayError('TASK_NOT_FOUND', 'There is no task of this id, or it is not yours.')
@@ -34,13 +35,37 @@ export function createReadTask({ ids, replies, clock, retentionMs }: ReadTaskPar
     if (view !== null) {
       if (view.owner !== owner)
         throw new ForebayError('TASK_NOT_FOUND', 'There is no task of this id, or it is not yours.')
-      return { id, view }
     }
     const nowMs = clock.wallMs()
-    if (nowMs > id.deadlineAtMs + retentionMs) {
+    // The store removes it at about the same time.
+    const endedAtMs = view === null ? id.deadlineAtMs : view.finishedAtMs
+    if (endedAtMs !== null && nowMs > endedAtMs + retentionMs) {
       throw new ForebayError('TASK_GONE', 'This task ended longer ago than results are kept.')
     }
+    if (view !== null) return { id, view }
     if (nowMs <= id.deadlineAtMs + EXPIRED_GRACE_MS) return { id, view: null }
-    return { id, view: expiredView(id.id, id.queue, owner, id.deadlineAtMs) }
+    return { id, view: await expire(id, owner) }
+  }
+
+  /**
+   * Nobody has heard of the task, and yet it may be on its way: in a log without dispatchers, or in one whose clock is
+   * behind ours. So that nobody is told another end later, this one goes to the lane like any other, where the first wins
+   * (P2). Null, which is "pending", as long as the log does not take it.
+   */
+  async function expire(id: TaskIdParts, owner: string): Promise<TaskView | null> {
+    const detail = 'The deadline passed before the task came to an end.'
+    const end = { state: 'expired', fault: { code: 'TASK_EXPIRED', detail } } as const
+    const { id: taskId, queue, lane, deadlineAtMs: finishedAtMs } = id
+    try {
+      await broker.publish([
+        resultRecord({ taskId, queue, owner, attempts: 0, generation: 0, finishedAtMs, end }, lane),
+      ])
+    } catch {
+      return null
+    }
+    return replies.read(id, STORED_WITHIN_MS)
   }
 }
+
+/** How long the store may take to hear of it. ms */
+const STORED_WITHIN_MS = 5_000

@@ -1,6 +1,6 @@
 import { type ErrorCode, ForebayError, isErrorCode } from '@forebay/protocol'
 import type { TaskView } from '../reply/replies.ts'
-import type { EndState, Result } from '../task.ts'
+import type { Result } from '../task.ts'
 
 /** A result heard on the lane, as a reader of the store would see it. */
 export function viewOf(result: Result): TaskView {
@@ -21,21 +21,3 @@ export function faultOf(view: TaskView): ForebayError {
 }
 
 const FAULT_UNKNOWN = 'The task did not succeed; why was not recorded.'
-
-/** What is said of a task whose deadline has passed and that no store has ever heard of. */
-export function expiredView(taskId: string, queue: string, owner: string, deadlineAtMs: number): TaskView {
-  const state: EndState = 'expired'
-  const fault = { code: 'TASK_EXPIRED', detail: 'The deadline passed before the task came to an end.' }
-  return {
-    taskId,
-    queue,
-    owner,
-    state,
-    attempts: 0,
-    generation: 0,
-    finishedAtMs: deadlineAtMs,
-    fault,
-    payload: null,
-    contentType: null,
-  }
-}
