@@ -22,6 +22,8 @@ export class RecordedPartition {
   #read: number | null
   /** What lies below is durable in the store, or gone from the log. */
   #applied: number
+  /** Where the store stands, as far as this reader knows; null before anything was ever stored. */
+  #stored: number | null
   #pending: RecordedEntry[] = []
   #pendingBytes = 0
   #applying = false
@@ -39,6 +41,7 @@ export class RecordedPartition {
     this.#partition = partition
     this.#read = position
     this.#applied = position ?? 0
+    this.#stored = position
   }
 
   async open(): Promise<void> {
@@ -169,7 +172,7 @@ export class RecordedPartition {
     const { store, telemetry } = this.#parts
     for (let failures = 0; !this.#stopping.signal.aborted; failures++) {
       try {
-        const batch = { topic: RESULTS_TOPIC, partition: this.#partition, from: this.#applied, next, entries }
+        const batch = { topic: RESULTS_TOPIC, partition: this.#partition, from: this.#stored, next, entries }
         const report = await store.apply(batch)
         if (report.kind === 'behind')
           throw new Error(`The store stands at ${report.position}, its reader at ${batch.from}.`)
@@ -188,6 +191,7 @@ export class RecordedPartition {
 
   #advance(next: number, entries: readonly RecordedEntry[]): void {
     this.#applied = next
+    this.#stored = next
     for (const barrier of this.#barriers) if (barrier.offset <= next) barrier.done(true)
     for (const entry of entries) if (entry.kind === 'result') this.#recorder.onStored(entry.result.taskId)
   }
