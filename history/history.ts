@@ -185,7 +185,7 @@ export type LogEvent =
       readonly body: string
     }
 
-/** A partition under one assignment of a group. */
+/** A partition under one assignment: of an execution, as the member was told of it; else, as the group has it. */
 export interface Owner {
   readonly topic: string
   readonly partition: number

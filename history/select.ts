@@ -30,3 +30,11 @@ export function placeOf(place: {
 }): string {
   return `${place.topic}:${place.partition}:${place.offset}`
 }
+
+/** The results that count: the first of each life, in the order of the log. */
+export function winners(history: History): EventOf<'log.result'>[] {
+  const inOrder = eventsOf(history, 'log.result').toSorted(
+    (one, other) => one.partition - other.partition || one.offset - other.offset,
+  )
+  return [...firstBy(inOrder, lifeOf).values()]
+}

@@ -115,7 +115,8 @@ export class SimProcess {
 
   #timer(delayMs: number, callback: () => void): Timer {
     let cancelled = false
-    const planned: Planned = this.#schedule.in(delayMs, () => {
+    // As in Node, where no timer is shorter; what waits for the rest of a time would else never get there.
+    const planned: Planned = this.#schedule.in(Math.max(1, delayMs), () => {
       const fire = () => {
         if (!cancelled) callback()
       }

@@ -65,7 +65,7 @@ export class World {
     this.dispatchers = named('dispatcher', DISPATCHERS).map(
       (name) =>
         new SimNode(name, 'dispatcher', this, (process) => {
-          return new SimDispatcher(process, brokerOf(process), this.workers, journal)
+          return new SimDispatcher(process, brokerOf(process), this.store.connect(process, name), this.workers, journal)
         }),
     )
   }

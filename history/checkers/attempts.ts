@@ -1,5 +1,5 @@
 import type { Checker, Violation } from '../history.ts'
-import { eventsOf, firstBy, lifeOf, placeOf } from '../select.ts'
+import { eventsOf, firstBy, lifeOf, placeOf, winners } from '../select.ts'
 
 /** no attempt begins before the worker's own "not before" has passed; measured by a clock that does not jump. */
 export const backoffIsKept: Checker = (history) => {
@@ -36,8 +36,7 @@ export const deadHaveLetters: Checker = (history) => {
   const records = firstBy(eventsOf(history, 'log.task'), placeOf)
   const quiet = eventsOf(history, 'phase').some((event) => event.phase === 'quiet')
   const violations: Violation[] = []
-  const results = [...eventsOf(history, 'log.result')].sort((a, b) => a.partition - b.partition || a.offset - b.offset)
-  for (const result of firstBy(results, lifeOf).values()) {
+  for (const result of winners(history)) {
     if (result.state !== 'dead') continue
     const own = letters.get(lifeOf(result)) ?? []
     if (own.length === 0 && quiet) {

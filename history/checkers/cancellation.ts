@@ -1,10 +1,10 @@
 import type { Checker, Violation } from '../history.ts'
-import { eventsOf, firstBy } from '../select.ts'
+import { eventsOf, firstBy, winners } from '../select.ts'
 
 /** a task ends as cancelled only where somebody asked for it. */
 export const cancelledOnlyWhenAsked: Checker = (history) => {
   const asked = firstBy(eventsOf(history, 'cancel.invoke'), (event) => event.taskId)
-  return eventsOf(history, 'log.result')
+  return winners(history)
     .filter((result) => result.state === 'cancelled' && !asked.has(result.taskId))
     .map((result) => ({
       invariant: 'X-1',
@@ -18,7 +18,7 @@ export const refusedCancelsDoNothing: Checker = (history) => {
   const asked = Map.groupBy(eventsOf(history, 'cancel.invoke'), (event) => event.taskId)
   const failed = firstBy(eventsOf(history, 'cancel.fail'), (event) => event.request)
   const violations: Violation[] = []
-  for (const result of eventsOf(history, 'log.result')) {
+  for (const result of winners(history)) {
     const invokes = asked.get(result.taskId) ?? []
     if (result.state !== 'cancelled' || invokes.length === 0) continue
     const fails = invokes.flatMap((invoke) => failed.get(invoke.request) ?? [])

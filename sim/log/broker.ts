@@ -35,7 +35,6 @@ export interface SimBrokerOptions {
 export class SimBroker implements Broker {
   readonly capabilities = SIM_CAPABILITIES
   readonly #log: SimLog
-  readonly #process: SimProcess
   readonly #cluster: Cluster
   readonly #fetcher: SimFetcher
   readonly #publisher: SimPublisher
@@ -47,7 +46,6 @@ export class SimBroker implements Broker {
 
   constructor(log: SimLog, process: SimProcess, options: SimBrokerOptions) {
     this.#log = log
-    this.#process = process
     const { clock, random } = process
     const settings = resolveKafkaOptions({ bootstrap: ['log:1'], ...options, clock, random })
     this.#cluster = new Cluster(simulatedLibrary(log, process), settings)
@@ -56,7 +54,7 @@ export class SimBroker implements Broker {
     this.#inspector = new Inspector(this.#cluster)
   }
 
-  /** Under which assignment deliveries with this `lost` came. */
+  /** Under which assignment, as this member has it, deliveries with this `lost` came. */
   ownerOf(lost: AbortSignal): Owner | undefined {
     return this.#owners.get(lost)
   }
@@ -76,8 +74,7 @@ export class SimBroker implements Broker {
     this.#mustBeOpen()
     const onAssigned = (assigned: AssignedPartition) => {
       const { topic, partition, lost } = assigned
-      const epoch = this.#log.coordinator.epochOf(request.group, assigned, this.#process.name)
-      this.#owners.set(lost, { topic, partition, epoch })
+      this.#owners.set(lost, { topic, partition, epoch: this.#log.nextAssignment() })
       request.onAssigned?.(assigned)
     }
     const closed = (one: KafkaSubscription) => this.#readers.delete(one)

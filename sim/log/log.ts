@@ -29,6 +29,7 @@ export class SimLog {
   readonly #rules: RecordRules
   readonly #wallMs: () => number
   readonly #gapShare: number
+  #assignments = 0
   readonly #topics = new Map<string, readonly SimPartition[]>()
 
   constructor({ schedule, random, weather, journal, rules, wallMs, gapShare }: SimLogParts) {
@@ -40,6 +41,11 @@ export class SimLog {
     this.#wallMs = wallMs
     this.#gapShare = gapShare
     this.coordinator = new Coordinator(this)
+  }
+
+  /** A number for each time that a member is given a partition. */
+  nextAssignment(): number {
+    return ++this.#assignments
   }
 
   makeTopics(specs: readonly TopicSpec[]): void {

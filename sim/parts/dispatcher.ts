@@ -1,5 +1,8 @@
+import { startCancellations } from '../../packages/server/src/dispatch/cancellations.ts'
 import { startQueueDispatcher } from '../../packages/server/src/dispatch/queue-dispatcher.ts'
 import { createFinisher } from '../../packages/server/src/finish/finisher.ts'
+import type { Store } from '../../packages/server/src/store/store.ts'
+import { usableParking } from '../../packages/server/src/store/usable-parking.ts'
 import type { Journal } from '../journal.ts'
 import type { SimBroker } from '../log/broker.ts'
 import type { SimProcess } from '../process.ts'
@@ -16,12 +19,14 @@ export class SimDispatcher implements Program {
   ready = false
   readonly #process: SimProcess
   readonly #broker: SimBroker
+  readonly #store: Store
   readonly #workers: Workers
   readonly #journal: Journal
 
-  constructor(process: SimProcess, broker: SimBroker, workers: Workers, journal: Journal) {
+  constructor(process: SimProcess, broker: SimBroker, store: Store, workers: Workers, journal: Journal) {
     this.#process = process
     this.#broker = broker
+    this.#store = store
     this.#workers = workers
     this.#journal = journal
   }
@@ -29,9 +34,13 @@ export class SimDispatcher implements Program {
   async start(): Promise<void> {
     const broker = this.#broker
     await broker.open({ topics: TOPICS })
+    const parking = usableParking(this.#store, broker)
+    if (parking !== null) await this.#store.open()
     const { clock, random } = this.#process
     const { log, metrics } = TELEMETRY
-    const finisher = createFinisher({ broker, clock, random, log })
+    const finisher = createFinisher({ broker, clock, random, log, metrics })
+    const cancellations = startCancellations({ broker, clock, random, log })
+    const common = { broker, finisher, cancellations, parking, lanes: LANES, clock, random, log }
     for (const queue of QUEUES) {
       const target = new SimTarget({
         process: this.#process,
@@ -41,7 +50,7 @@ export class SimDispatcher implements Program {
         ownerOf: (lost) => broker.ownerOf(lost),
       })
       const meters = metrics.queue(queue.name)
-      await startQueueDispatcher({ queue, broker, target, finisher, lanes: LANES, clock, random, log, meters })
+      await startQueueDispatcher({ ...common, queue, partitions: queue.partitions, target, meters })
     }
     this.ready = true
   }

@@ -49,7 +49,7 @@ export class SimGateway implements Program {
       random,
     )
     this.submit = createSubmit({ ...common, replies, ids })
-    this.read = createReadTask({ ids, replies, clock, retentionMs: RETENTION_MS })
+    this.read = createReadTask({ ids, broker, replies, clock, retentionMs: RETENTION_MS })
     this.cancel = createCancelTask({ ...common, replies, readTask: this.read })
   }
 
