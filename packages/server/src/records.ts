@@ -99,7 +99,7 @@ export interface TaskDefaults {
 /**
  * A record some other producer put there without our headers is a task too: its id is derived from its place, its
  * owner is 'log', its lane follows from its partition. A tombstone becomes a task with an empty payload: whoever runs
- * tasks looks at the record's own value.
+ * tasks looks at the record's own value. A value goes before the blob that a header names: somebody put it there later.
  *
  * Where a header of ours does not say what it should, its default stands in, and a sentence is added to `faults`: who
  * runs tasks then gives the record up, as whoever wrote it meant something that nobody can know.
@@ -176,7 +176,7 @@ export function decodeTask(record: LogRecord, defaults: TaskDefaults, faults?: s
     priority,
     generation,
     attemptsBefore,
-    blob,
+    blob: isEmpty(record.value) ? blob : null,
   }
 }
 
@@ -288,6 +288,10 @@ export function decodeReported(record: LogRecord): Reported | null {
     return { kind: 'note', note: { taskId, queue, owner, state, attempts, generation, atMs, fault } }
   }
   return null
+}
+
+function isEmpty(value: Uint8Array | null): boolean {
+  return value === null || value.length === 0
 }
 
 const EMPTY = Buffer.alloc(0)

@@ -72,7 +72,13 @@ export interface Attempt {
 
 /** How an attempt ended. */
 export type Outcome =
-  | { readonly kind: 'succeeded'; readonly payload: Uint8Array; readonly contentType: string }
+  | {
+      readonly kind: 'succeeded'
+      readonly payload: Uint8Array
+      readonly contentType: string
+      /** Where the answer is when it is too large for a record; `payload` is empty then. */
+      readonly blob?: BlobRef
+    }
   | {
       readonly kind: 'failed'
       readonly code: ErrorCode

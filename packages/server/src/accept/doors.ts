@@ -1,4 +1,5 @@
 import type { Broker, Clock, Random } from '@forebay/broker'
+import type { LargeBodies } from '../blobs/large-bodies.ts'
 import type { ServerOptions } from '../options.ts'
 import type { Replies } from '../reply/replies.ts'
 import type { Store } from '../store/store.ts'
@@ -11,6 +12,7 @@ import { createCancelTask } from './cancel-task.ts'
 import { createGrpcDoor, type GrpcDoor } from './grpc-door.ts'
 import type { Health } from './health-answers.ts'
 import { createHttpDoor, type HttpDoor } from './http-door.ts'
+import { createLargeAnswers } from './large-answers.ts'
 import { authenticator, operatorsAmong } from './principal.ts'
 import { createReadTask } from './read-task.ts'
 import { createSubmit } from './submit.ts'
@@ -38,6 +40,8 @@ export interface DoorsParts {
    * (`usableParking`). Where not, the doors refuse delays.
    */
   readonly delays: boolean
+  /** Default: none, and every body goes into its record. */
+  readonly large?: LargeBodies | null
   /** Operators' routes beside those of parked tasks. */
   readonly adminRoutes?: readonly AdminRoute[]
   readonly health: () => Health
@@ -54,7 +58,9 @@ export function createDoors(parts: DoorsParts): Doors {
   const admission = new Admission(http.acceptingBytesMax)
   const queues = acceptingQueues({ queues: options.queues, partitionsOf, random, telemetry })
   const authenticate = authenticator(auth.keys)
-  const submit = createSubmit({ broker, replies, store, ids, clock, telemetry })
+  const { large = null } = parts
+  const submit = createSubmit({ broker, replies, store, large, ids, clock, telemetry })
+  const largeAnswers = createLargeAnswers({ blobs: large?.blobs ?? null, retentionMs, clock })
   const readTask = createReadTask({ ids, broker, replies, clock, retentionMs })
   const cancelTask = createCancelTask({ broker, replies, readTask, clock, telemetry })
   const road = {
@@ -65,6 +71,7 @@ export function createDoors(parts: DoorsParts): Doors {
     submit,
     readTask,
     cancelTask,
+    largeAnswers,
     retentionMs,
     delays,
     clock,

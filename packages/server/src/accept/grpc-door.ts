@@ -39,6 +39,7 @@ import { type Admission, TASK_OVERHEAD_BYTES } from './admission.ts'
 import type { CancelTask } from './cancel-task.ts'
 import { withFlowHeader } from './flow-header.ts'
 import { idempotencyKeyFor } from './idempotency.ts'
+import type { LargeAnswers } from './large-answers.ts'
 import { bySignal, type Caller, OpenWaits } from './open-waits.ts'
 import type { KeyHints } from './ordering-key.ts'
 import type { Authenticate } from './principal.ts'
@@ -66,6 +67,7 @@ export interface GrpcDoorParts {
   readonly submit: Submit
   readonly readTask: ReadTask
   readonly cancelTask: CancelTask
+  readonly largeAnswers: LargeAnswers
   /** Longest `deadline` of a task, from the end of its delay. ms */
   readonly retentionMs: number
   /** Whether there is a place where delayed tasks can wait. */
@@ -115,7 +117,9 @@ export function createGrpcDoor(parts: GrpcDoorParts): GrpcDoor {
     const held = TASK_OVERHEAD_BYTES + payload.length
     admission.enter(held)
     const kept = await keep().finally(() => admission.leave(held))
-    const view = kept.wait === null ? null : await waits.during(callerOf(call), kept.wait)
+    const ended = kept.wait === null ? null : await waits.during(callerOf(call), kept.wait)
+    // That the task is kept is true, whatever comes of fetching its answer.
+    const view = ended === null ? null : await fetchWhole(call, ended).catch(() => null)
     return create(SubmitResponseSchema, {
       task: taskOf(kept.taskId, queue.options.name, kept.acceptedAtMs, view),
       ...(view === null ? {} : { result: resultOf(view) }),
@@ -154,7 +158,7 @@ export function createGrpcDoor(parts: GrpcDoorParts): GrpcDoor {
     const ended = view !== null && view.finishedAtMs !== null
     return create(GetResponseSchema, {
       task: taskOf(id.id, id.queue, id.acceptedAtMs, view),
-      ...(ended ? { result: resultOf(view) } : {}),
+      ...(ended ? { result: resultOf(await fetchWhole(call, view)) } : {}),
     })
 
     function waitFor() {
@@ -179,6 +183,16 @@ export function createGrpcDoor(parts: GrpcDoorParts): GrpcDoor {
       task: taskOf(id.id, id.queue, id.acceptedAtMs, view),
       ...(view === null ? {} : { result: resultOf(view) }),
     })
+  }
+
+  /** A large answer is gRPC's own from here on: what of it a caller has not read lies in the connection. */
+  async function fetchWhole(call: ServerUnaryCall<unknown, unknown>, view: TaskView): Promise<TaskView> {
+    if (view.blob === undefined) return view
+    const gone = new AbortController()
+    call.on('cancelled', () => gone.abort(new ForebayError('CLOSED', 'The caller is gone.')))
+    const { view: whole, free } = await parts.largeAnswers.whole(view, gone.signal)
+    free()
+    return whole
   }
 
   /** What the caller asked for, within our longest wait and the call's own deadline. */

@@ -5,6 +5,7 @@ import { ForebayError, toForebayError } from '@forebay/protocol'
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify'
 import type { HttpOptions } from '../options.ts'
 import { OCTET_STREAM } from '../records.ts'
+import type { TaskView } from '../reply/replies.ts'
 import type { Telemetry } from '../telemetry.ts'
 import type { AcceptingQueue, AcceptingQueues } from './accepting-queue.ts'
 import { adminHandler } from './admin-door.ts'
@@ -18,6 +19,7 @@ import { type Call, callerOf, type Handle, routerPath } from './http-call.ts'
 import { clientErrorAnswer, createHttpServer, FIELDS, methodNotAllowed, type ReadRequest } from './http-server.ts'
 import { readPriority, readTiming } from './http-timing.ts'
 import { idempotencyKeyFor } from './idempotency.ts'
+import type { LargeAnswers } from './large-answers.ts'
 import { bySignal, OpenWaits } from './open-waits.ts'
 import { keyFromHeader } from './ordering-key.ts'
 import { appliedWait, type Preferences, readPreferences } from './preferences.ts'
@@ -47,6 +49,7 @@ export interface HttpDoorParts {
   readonly submit: Submit
   readonly readTask: ReadTask
   readonly cancelTask: CancelTask
+  readonly largeAnswers: LargeAnswers
   readonly adminRoutes: readonly AdminRoute[]
   readonly health: () => Health
   /** Longest `Forebay-Deadline`, from the end of the delay. ms */
@@ -188,8 +191,11 @@ export function createHttpDoor(parts: HttpDoorParts): HttpDoor {
     const view = await waits.during(callerOf(response), kept.wait)
     if (response.destroyed) return
     sayGoodbye(response)
-    if (view === null) return accepted(preferences.waitMs)
-    sendEnded(response, view, withApplied(extra, preferences, preferences.waitMs))
+    // That the task is kept is true, whatever comes of fetching its answer.
+    const whole = view?.blob === undefined ? view : await fetchWhole(response, view).catch(() => null)
+    if (response.destroyed) return
+    if (whole === null) return accepted(preferences.waitMs)
+    sendEnded(response, whole, withApplied(extra, preferences, preferences.waitMs))
 
     async function keep() {
       const payload = await readBody(request, response, fields, queue.options.bodyBytesMax, admission)
@@ -227,7 +233,11 @@ export function createHttpDoor(parts: HttpDoorParts): HttpDoor {
 
   async function getResult(call: Call): Promise<void> {
     const { read, applied } = await readFor(call)
-    if (read.view !== null && read.view.finishedAtMs !== null) return sendEnded(call.response, read.view, applied)
+    if (read.view !== null && read.view.finishedAtMs !== null) {
+      const whole = await fetchWhole(call.response, read.view)
+      if (!call.response.destroyed) sendEnded(call.response, whole, applied)
+      return
+    }
     throw new ForebayError(
       'RESULT_NOT_READY',
       'The task has not ended yet; ask again, or wait with "Prefer: wait=10".',
@@ -235,6 +245,17 @@ export function createHttpDoor(parts: HttpDoorParts): HttpDoor {
         members: { task: read.id.id, state: read.view?.state ?? 'pending' },
       },
     )
+  }
+
+  /** A large answer holds its memory until it has left, so a caller who stops reading is let go. */
+  async function fetchWhole(response: ServerResponse, view: TaskView): Promise<TaskView> {
+    if (view.blob === undefined) return view
+    const gone = new AbortController()
+    response.on('close', () => gone.abort(new ForebayError('CLOSED', 'The caller is gone.')))
+    const { view: whole, free } = await parts.largeAnswers.whole(view, gone.signal)
+    if (response.destroyed) free()
+    else response.on('close', free).setTimeout(LARGE_ANSWER_IDLE_MS)
+    return whole
   }
 
   async function readFor({
@@ -301,6 +322,8 @@ const PARAMETER_CHARACTERS_MAX = 1_024
 const DISCARD_BYTES_MAX = 8 * 1_048_576
 /** How often a stop looks for connections that have fallen idle. ms */
 const CLOSE_IDLE_MS = 20
+/** A caller who takes nothing of a large answer for so long is cut off. ms */
+const LARGE_ANSWER_IDLE_MS = 30_000
 const NO_PARAMETERS: Call['parameters'] = {}
 const NO_HEADERS: readonly string[] = []
 const CLOSE: readonly string[] = ['Connection', 'close']

@@ -1,5 +1,7 @@
 import { type Broker, type Clock, PublishError } from '@forebay/broker'
 import { ForebayError } from '@forebay/protocol'
+import { bodyKeptMs } from '../blobs/keep-times.ts'
+import type { LargeBodies } from '../blobs/large-bodies.ts'
 import { taskRecord } from '../records.ts'
 import type { Expectation, Replies, TaskView } from '../reply/replies.ts'
 import type { ClaimKey, Store } from '../store/store.ts'
@@ -50,24 +52,31 @@ export interface SubmitParts {
   readonly broker: Broker
   readonly replies: Replies
   readonly store: Store
+  /** Default: none, and every body goes into its record. */
+  readonly large?: LargeBodies | null
   readonly ids: TaskIds
   readonly clock: Clock
   readonly telemetry: Telemetry
 }
 
 /**
- * The one road from a checked request to a kept task, for every door: name it, claim its idempotency key, expect its
- * answer, append it, and only then say so.
+ * The one road from a checked request to a kept task, for every door: name it, claim its idempotency key, put its body
+ * outside the log if it is large, expect its answer, append it, and only then say so. The body goes first: a record
+ * never names what is not there, and a body that no record came to name is swept away when its time is over.
  *
- * Throws NOT_ACCEPTED when nothing was kept, OUTCOME_UNKNOWN (with the task's id) when it may have been (P9).
+ * Throws NOT_ACCEPTED or BLOB_UNAVAILABLE when nothing was kept, OUTCOME_UNKNOWN (with the task's id) when it may
+ * have been (P9).
  */
 export function createSubmit(parts: SubmitParts): Submit {
   const { broker, replies, store, ids, clock, telemetry } = parts
-  const { recordBytesMax } = broker.capabilities
+  const { large = null } = parts
+  const inRecordBytesMax = broker.capabilities.recordBytesMax - TASK_OVERHEAD_BYTES
+  const largeAboveBytes = large === null ? Number.POSITIVE_INFINITY : Math.min(large.aboveBytes, inRecordBytesMax)
 
   return async (submission) => {
     const { queue, idempotencyKey, waitMs } = submission
-    if (submission.payload.length + TASK_OVERHEAD_BYTES > recordBytesMax) throw tooLargeForLog(recordBytesMax)
+    const isLarge = submission.payload.length > largeAboveBytes
+    if (!isLarge && submission.payload.length > inRecordBytesMax) throw tooLargeForLog(inRecordBytesMax)
     let task = newTask(submission)
     let claim: ClaimKey | null = null
     let appendedBefore = false
@@ -80,6 +89,7 @@ export function createSubmit(parts: SubmitParts): Submit {
         appendedBefore = true
       }
     }
+    if (isLarge) task = await outside(large!, task, claim, appendedBefore)
     const mayExpect = waitMs > 0 && !appendedBefore && task.lane === replies.lane
     const expectation = mayExpect ? replies.expect(task.id) : null
     await append(task, queue, claim, expectation)
@@ -118,6 +128,28 @@ export function createSubmit(parts: SubmitParts): Submit {
       generation: 0,
       attemptsBefore: 0,
       blob: null,
+    }
+  }
+
+  async function outside(
+    { blobs }: LargeBodies,
+    task: Task,
+    claim: ClaimKey | null,
+    appendedBefore: boolean,
+  ): Promise<Task> {
+    try {
+      return { ...task, payload: EMPTY, blob: await blobs.put(task.payload, bodyKeptMs(task)) }
+    } catch (thrown) {
+      if (appendedBefore) {
+        await doubt(claim!)
+        throw outcomeUnknown(task.id, thrown)
+      }
+      if (claim !== null) await release(claim)
+      throw new ForebayError(
+        'BLOB_UNAVAILABLE',
+        'The body is too large for the log, and the place for large ones cannot be reached; nothing was kept. Send it again.',
+        { cause: thrown, retryAfterS: 1 },
+      )
     }
   }
 
@@ -218,6 +250,8 @@ export function createSubmit(parts: SubmitParts): Submit {
   }
 }
 
+const EMPTY = new Uint8Array()
+
 /** Apart from the rest, so that a waiting caller holds no body in memory. */
 function waitFor(expectation: Expectation, waitMs: number): Pending<TaskView | null> {
   return {
@@ -237,14 +271,10 @@ function outcomeUnknown(taskId: string, cause: unknown): ForebayError {
   )
 }
 
-function tooLargeForLog(recordBytesMax: number): ForebayError {
-  return new ForebayError(
-    'TASK_TOO_LARGE',
-    `The body is larger than the log takes in one record (${recordBytesMax} bytes).`,
-    {
-      members: { limit: recordBytesMax },
-    },
-  )
+function tooLargeForLog(limit: number): ForebayError {
+  return new ForebayError('TASK_TOO_LARGE', `The body is larger than the log takes in one record (${limit} bytes).`, {
+    members: { limit },
+  })
 }
 
 /** The key that signed the claimed id is gone from the cluster topic. */

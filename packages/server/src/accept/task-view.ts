@@ -6,9 +6,9 @@ import type { Result } from '../task.ts'
 export function viewOf(result: Result): TaskView {
   const { taskId, queue, owner, attempts, generation, finishedAtMs, end } = result
   const common = { taskId, queue, owner, attempts, generation, finishedAtMs, state: end.state }
-  return end.state === 'succeeded'
-    ? { ...common, fault: null, payload: end.payload, contentType: end.contentType }
-    : { ...common, fault: end.fault, payload: null, contentType: null }
+  if (end.state !== 'succeeded') return { ...common, fault: end.fault, payload: null, contentType: null }
+  const { payload, contentType, blob } = end
+  return { ...common, fault: null, payload, contentType, ...(blob === undefined ? {} : { blob }) }
 }
 
 /** Why the task did not succeed, or why its last attempt did not, as an error of the table. */

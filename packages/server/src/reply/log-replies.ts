@@ -97,8 +97,8 @@ function viewOfStored({ taskId, queue, owner, attempts, generation, status }: St
   const { state } = status
   const common = { taskId, queue, owner, attempts, generation, state }
   if (status.state === 'succeeded') {
-    const { finishedAtMs, payload, contentType } = status
-    return { ...common, finishedAtMs, fault: null, payload, contentType }
+    const { finishedAtMs, payload, contentType, blob } = status
+    return { ...common, finishedAtMs, fault: null, payload, contentType, ...(blob === undefined ? {} : { blob }) }
   }
   const finishedAtMs = 'finishedAtMs' in status ? status.finishedAtMs : null
   return { ...common, finishedAtMs, fault: status.fault, payload: null, contentType: null }

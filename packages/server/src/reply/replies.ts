@@ -1,5 +1,5 @@
 import type { TaskIdParts } from '../accept/task-id.ts'
-import type { Result, TaskState } from '../task.ts'
+import type { BlobRef, Result, TaskState } from '../task.ts'
 
 /**
  * Brings answers back to whoever waits for them. Two ways, one answer (P2):
@@ -45,4 +45,6 @@ export interface TaskView {
   readonly fault: { readonly code: string; readonly detail: string } | null
   readonly payload: Uint8Array | null
   readonly contentType: string | null
+  /** Where the answer is when it is too large for a record; `payload` is empty then. */
+  readonly blob?: BlobRef
 }

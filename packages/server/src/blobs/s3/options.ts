@@ -11,7 +11,7 @@ export interface S3BlobsOptions {
   readonly credentials: { readonly accessKeyId: string; readonly secretAccessKey: string } | null
   /** How long a blob can be got after it was put last. ms */
   readonly keepMs: number
-  /** Longest put, get, pin or unpin, with its retries; then BLOB_UNAVAILABLE. Default 20 s. ms */
+  /** Longest put, get, pin or unpin, with its retries; then BLOB_UNAVAILABLE. Default 12 s. ms */
   readonly timeoutMs?: number
   readonly clock?: Clock
 }
@@ -22,4 +22,5 @@ export function resolveS3Blobs(given: S3BlobsOptions): ResolvedS3Blobs {
   return { timeoutMs: TIMEOUT_MS_DEFAULT, clock: systemClock, ...given }
 }
 
-const TIMEOUT_MS_DEFAULT = 20_000
+/** With an append (30 s at the longest) it fits into the time that a claim of an idempotency key is held. */
+const TIMEOUT_MS_DEFAULT = 12_000
