@@ -7,6 +7,7 @@ import type { Choice } from './choose.ts'
 import { createDeadLetters } from './dead-letters.ts'
 import { discard } from './discard.ts'
 import { dryRun } from './dry-run.ts'
+import { checkEditedBody } from './edited-body.ts'
 import { formatPlace, type LetterPlace, parsePlace } from './letter-place.ts'
 import { dryRunView, histogramView, letterView, summaryView, verdictView } from './letter-view.ts'
 import {
@@ -22,9 +23,6 @@ import { REFUSALS, refusalOf } from './redrive-record.ts'
 
 /** Operators' questions and runs that read dead topics at the same time; each reads them whole. */
 export const DEAD_READERS_MAX = 4
-
-/** A body that replaces a letter's must fit into a record, with its headers. */
-const RECORD_HEADROOM_BYTES = 16 * 1024
 
 /** What operators see of dead letters, and what they can do with them. */
 export function deadRoutes(parts: RedriveParts): readonly AdminRoute[] {
@@ -82,14 +80,7 @@ export function deadRoutes(parts: RedriveParts): readonly AdminRoute[] {
     const { reason, force } = readEditRequest(query)
     const { letter, state } = await deadLetters.find(place, signal)
     if (state !== 'open') throw closed(place, state)
-    const bytesMax = Math.min(
-      queues.get(place.queue)!.bodyBytesMax,
-      broker.capabilities.recordBytesMax - RECORD_HEADROOM_BYTES,
-    )
-    if (body.length > bytesMax) {
-      const message = `The body has ${body.length} bytes; at most ${bytesMax} are taken.`
-      throw new ForebayError('TASK_TOO_LARGE', message, { members: { limit: bytesMax } })
-    }
+    checkEditedBody(queues.get(place.queue)!, body, broker.capabilities.recordBytesMax)
     const refusal = refusalOf(letter, true, force)
     if (refusal !== null) throw new ForebayError('BAD_REQUEST', REFUSALS[refusal], { members: { refusal } })
     const edit = { payload: body, contentType: contentType ?? contentTypeOf(letter.record.headers) }
