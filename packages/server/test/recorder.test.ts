@@ -196,6 +196,7 @@ function replacing(store: Store, apply: Store['apply']): Store {
     positions: (topic) => store.positions(topic),
     apply,
     get: (taskId) => store.get(taskId),
+    rebuild: (topic) => store.rebuild(topic),
     reserve: (claim) => store.reserve(claim),
     confirm: (claim) => store.confirm(claim),
     release: (claim) => store.release(claim),

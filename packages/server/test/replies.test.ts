@@ -220,6 +220,7 @@ function slowed(store: Store, before: () => Promise<void>): Store {
       return store.apply(batch)
     },
     get: (taskId) => store.get(taskId),
+    rebuild: (topic) => store.rebuild(topic),
     reserve: (claim) => store.reserve(claim),
     confirm: (claim) => store.confirm(claim),
     release: (claim) => store.release(claim),

@@ -1,5 +1,6 @@
 export { embeddedBroker } from './embedded-broker.ts'
 export type { EmbeddedBrokerOptions } from './options.ts'
+export { packedBytesMax, packRecord, unpackChunk } from './record-codec.ts'
 export { explainSqliteError, openSqliteFile, type SqliteFile, sqliteCodeOf } from './sqlite-file.ts'
 export {
   answerCalls,

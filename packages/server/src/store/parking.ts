@@ -4,8 +4,8 @@ import type { Fault } from '../task.ts'
 /**
  * Parked work, a part of the port Store: tasks that wait outside the log, durably. A parked task is either alone (a
  * delayed task, or one without order) or stands in the line of its key, in the order of the log's offsets. The head of a
- * line is its lowest offset, taken or not. Time hands out heads only, and behind them what is past its deadline; when
- * the owner has removed a head it goes on by `takeLine`.
+ * line is its lowest offset, taken or not. Time hands out heads only, and behind them what is past its deadline. When the
+ * owner has removed a head, the next one has its own time, or waits for `takeLine`.
  *
  * Each (queue, partition) has one owner at a time, fenced by an epoch: whoever calls `own` last. What an earlier owner
  * still writes is refused with ParkingFenced. Operators are no owners: what they want is written beside the row, and
@@ -30,7 +30,7 @@ export interface Parking {
   /**
    * Takes at most `limit` rows of one queue that are due: waking time or deadline has passed, or an operator wants
    * something. They stay with the caller until it parks or removes them, or somebody else owns the partition. Earliest
-   * first, by the sooner of waking time and deadline. Partitions that are owned no more are passed over.
+   * first, by the moment from which on time hands them out. Partitions that are owned no more are passed over.
    */
   take(queue: string, owned: readonly Owned[], limit: number): Promise<Taken>
   /**

@@ -10,20 +10,19 @@ import { assertFenced, EVERYTHING, openParking, row } from './parking-place.ts'
 export function parkingHistoryTests(place: () => ContractPlace): void {
   test('any history of owners, rows, time and operators goes as the model says', async () => {
     const at = place()
+    const opened = await openParking(at)
     let run = 0
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 40 }), async (steps) => {
         run += 1
-        const history = await History.begin(at, `q${run}`)
-        try {
-          for (const one of steps) await history.take(one)
-          await history.compare()
-        } finally {
-          await history.end()
-        }
+        const history = new History(at, opened, `q${run}`)
+        await history.begin()
+        for (const one of steps) await history.take(one)
+        await history.compare()
       }),
-      { numRuns: 60 },
+      { numRuns: 100 },
     )
+    await opened.store.close()
   })
 }
 
@@ -34,25 +33,21 @@ class History {
   readonly #model = new ParkingModel()
   /** By partition: the owner, and those before it. */
   readonly #owners: Owned[][] = [[], []]
-  #store: Store
-  #parking: Parking
+  /** The one all histories share; reopening replaces what is in it. */
+  readonly #opened: { store: Store; parking: Parking }
 
-  constructor(at: ContractPlace, queue: string, store: Store, parking: Parking) {
+  constructor(at: ContractPlace, opened: { store: Store; parking: Parking }, queue: string) {
     this.#at = at
+    this.#opened = opened
     this.#queue = queue
-    this.#store = store
-    this.#parking = parking
   }
 
-  static async begin(at: ContractPlace, queue: string): Promise<History> {
-    const { store, parking } = await openParking(at)
-    const history = new History(at, queue, store, parking)
-    for (const partition of PARTITIONS) await history.#own(partition)
-    return history
+  async begin(): Promise<void> {
+    for (const partition of PARTITIONS) await this.#own(partition)
   }
 
   async take(step: Step): Promise<void> {
-    const parking = this.#parking
+    const { parking } = this.#opened
     const { partition } = step
     const owned = this.#owners[partition]!.at(-1)!
     switch (step.act) {
@@ -88,14 +83,14 @@ class History {
       case 'earlier':
         return this.#fence(partition)
       case 'reopen':
-        await this.#store.close()
-        ;({ store: this.#store, parking: this.#parking } = await openParking(this.#at))
+        await this.#opened.store.close()
+        Object.assign(this.#opened, await openParking(this.#at))
     }
   }
 
   /** Everything is there and nothing else: rows, and who has taken them. */
   async compare(): Promise<void> {
-    const { rows, total } = await this.#parking.list({ queue: this.#queue, limit: EVERYTHING })
+    const { rows, total } = await this.#opened.parking.list({ queue: this.#queue, limit: EVERYTHING })
     assert.equal(total, this.#model.size)
     const said = rows.map((one) => `${one.partition}/${one.offset} ${one.taskId} ${one.line} ${one.wish}`).sort()
     const all = PARTITIONS.flatMap((partition) => this.#model.rowsOf(partition))
@@ -107,18 +102,14 @@ class History {
     for (const partition of PARTITIONS) {
       for (const line of LINES) {
         const owned = this.#owners[partition]!.at(-1)!
-        const rest = await this.#parking.takeLine(owned, line, EVERYTHING)
+        const rest = await this.#opened.parking.takeLine(owned, line, EVERYTHING)
         assertRows(rest, this.#model.takeLine(partition, line, EVERYTHING))
       }
     }
   }
 
-  async end(): Promise<void> {
-    await this.#store.close()
-  }
-
   async #own(partition: number): Promise<void> {
-    const { epoch, lines } = await this.#parking.own(this.#queue, partition)
+    const { epoch, lines } = await this.#opened.parking.own(this.#queue, partition)
     this.#owners[partition]!.push({ queue: this.#queue, partition, epoch })
     assert.deepEqual([...lines].sort(), this.#model.own(partition, epoch))
   }
@@ -126,13 +117,14 @@ class History {
   /** Rows that wake at the same moment may come in any order. */
   async #take(partitions: readonly number[], count: number): Promise<void> {
     const owned = partitions.map((partition) => this.#owners[partition]!.at(-1)!)
-    const taken = await this.#parking.take(this.#queue, owned, count)
+    const taken = await this.#opened.parking.take(this.#queue, owned, count)
     const due = this.#model.due(partitions)
     const found = taken.rows.map((one) => due.find((row) => nameOf(one) === `${row.partition}/${row.offset}`))
     assert.ok(!found.includes(undefined), 'only what is due comes')
     const rows = found as ModelRow[]
     assert.equal(new Set(rows).size, rows.length)
-    assert.deepEqual(rows.map(wakesAtMs), due.slice(0, count).map(wakesAtMs), 'the earliest, as many as asked for')
+    const moments = (some: readonly ModelRow[]) => some.map((row) => this.#model.wakesAtMs(row))
+    assert.deepEqual(moments(rows), moments(due.slice(0, count)), 'the earliest, as many as asked for')
     for (const row of rows) row.taken = true
     assert.equal(taken.nextInMs, this.#model.nextInMs(partitions))
   }
@@ -141,10 +133,10 @@ class History {
     const earlier = this.#owners[partition]!.at(-2)
     if (earlier === undefined) return
     assert.equal(this.#model.owns(earlier), false)
-    await assertFenced(this.#parking.park(earlier, [row(1)]))
-    await assertFenced(this.#parking.remove(earlier, [1, 2, 3]))
-    assert.deepEqual(await this.#parking.take(this.#queue, [earlier], 10), { rows: [], nextInMs: null })
-    assert.deepEqual(await this.#parking.drop(earlier, ['t1', 't2']), [])
+    await assertFenced(this.#opened.parking.park(earlier, [row(1)]))
+    await assertFenced(this.#opened.parking.remove(earlier, [1, 2, 3]))
+    assert.deepEqual(await this.#opened.parking.take(this.#queue, [earlier], 10), { rows: [], nextInMs: null })
+    assert.deepEqual(await this.#opened.parking.drop(earlier, ['t1', 't2']), [])
   }
 }
 
@@ -222,10 +214,6 @@ function rowOf({ offset, ...given }: GivenRow): RowToPark {
 
 function nameOf({ partition, record }: ParkedRow): string {
   return `${partition}/${record.offset}`
-}
-
-function wakesAtMs({ dueAtMs, deadlineAtMs }: ModelRow): number {
-  return Math.min(dueAtMs ?? deadlineAtMs, deadlineAtMs)
 }
 
 function assertRows(rows: readonly ParkedRow[], expected: readonly ModelRow[]): void {

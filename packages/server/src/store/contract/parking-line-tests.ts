@@ -87,6 +87,41 @@ export function parkingLineTests(place: () => ContractPlace): void {
     await store.close()
   })
 
+  test('a row behind that was due all along comes once it is the head', async () => {
+    const at = place()
+    const { store, parking } = await openParking(at)
+    const owned = await ownPartition(parking)
+    const given = [behind(1, 'k', { dueInMs: 9_000 }), behind(2, 'k', { dueInMs: 0 }), behind(3, 'k', { dueInMs: 0 })]
+    await parking.park(owned, given)
+    assert.deepEqual(await takeAll(parking, owned), [])
+    await parking.remove(owned, [1])
+    assert.deepEqual(await takeAll(parking, owned), [2])
+    await parking.remove(owned, [2])
+    assert.equal((await parking.take(QUEUE, [owned], 0)).nextInMs, 0)
+    assert.deepEqual(await takeAll(parking, owned), [3])
+    await store.close()
+  })
+
+  test("a row 'behind' changes nothing of one that is there: that one waits again as it was", async () => {
+    const at = place()
+    const { store, parking } = await openParking(at)
+    const owned = await ownPartition(parking)
+    const fault = { code: 'WORKER_FAILED', detail: 'no' } as const
+    const head = { dueInMs: 5_000, reason: 'backoff', attempts: 3, fault, deadlineInMs: 60_000 } as const
+    await parking.park(owned, [behind(1, 'k', head), behind(2, 'k')])
+    const before = await parking.find(QUEUE, 't1')
+    at.clock.advance(1_000)
+    await parking.park(owned, [behind(1, 'k', { dueInMs: 0 }), behind(3, 'k')])
+    assert.deepEqual(await parking.find(QUEUE, 't1'), before)
+    assert.equal((await parking.take(QUEUE, [owned], 10)).nextInMs, 4_000)
+    assert.deepEqual(offsetsOf(await parking.takeLine(owned, 'k', 10)), [1, 2, 3])
+    await parking.park(owned, [behind(1, 'k'), behind(2, 'k')])
+    assert.equal((await parking.take(QUEUE, [owned], 10)).nextInMs, 4_000)
+    assert.deepEqual(offsetsOf(await parking.takeLine(owned, 'k', 10)), [1, 2])
+    assert.equal((await parking.list({ limit: 10 })).total, 3)
+    await store.close()
+  })
+
   test('a head that is parked again with a time wakes the line by it; what is given back stands behind', async () => {
     const at = place()
     const { store, parking } = await openParking(at)

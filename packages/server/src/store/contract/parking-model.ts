@@ -23,6 +23,11 @@ export class ParkingModel {
 
   park(partition: number, given: readonly RowToPark[]): void {
     for (const one of given) {
+      const there = this.rowsOf(partition).find((row) => row.offset === one.record.offset)
+      if (there !== undefined && one.reason === 'behind') {
+        there.taken = false
+        continue
+      }
       this.remove(partition, [one.record.offset])
       this.#rows.push({
         partition,
@@ -41,14 +46,14 @@ export class ParkingModel {
   /** Rows that may be handed out now, earliest first. */
   due(partitions: readonly number[]): readonly ModelRow[] {
     return this.#waiting(partitions)
-      .filter((row) => this.#wakesAtMs(row) <= this.nowMs)
-      .sort((a, b) => sooner(a) - sooner(b))
+      .filter((row) => this.wakesAtMs(row) <= this.nowMs)
+      .sort((a, b) => this.wakesAtMs(a) - this.wakesAtMs(b))
   }
 
   nextInMs(partitions: readonly number[]): number | null {
     const waiting = this.#waiting(partitions)
     if (waiting.length === 0) return null
-    return Math.max(0, Math.min(...waiting.map((row) => this.#wakesAtMs(row))) - this.nowMs)
+    return Math.max(0, Math.min(...waiting.map((row) => this.wakesAtMs(row))) - this.nowMs)
   }
 
   takeLine(partition: number, line: string, limit: number): readonly ModelRow[] {
@@ -85,6 +90,13 @@ export class ParkingModel {
     return 'kept'
   }
 
+  /** When time hands the row out. */
+  wakesAtMs(row: ModelRow): number {
+    const { dueAtMs, deadlineAtMs } = row
+    const alone = row.line === null || this.#isHead(row)
+    return alone ? Math.min(dueAtMs ?? deadlineAtMs, deadlineAtMs) : deadlineAtMs
+  }
+
   rowsOf(partition: number): readonly ModelRow[] {
     return this.#rows.filter((row) => row.partition === partition)
   }
@@ -95,10 +107,6 @@ export class ParkingModel {
 
   #waiting(partitions: readonly number[]): ModelRow[] {
     return this.#rows.filter((row) => partitions.includes(row.partition) && !row.taken)
-  }
-
-  #wakesAtMs(row: ModelRow): number {
-    return row.line === null || this.#isHead(row) ? sooner(row) : row.deadlineAtMs
   }
 
   #isHead({ partition, line, offset }: ModelRow): boolean {
@@ -120,8 +128,4 @@ export interface ModelRow {
   readonly deadlineAtMs: number
   taken: boolean
   wish: Wish | null
-}
-
-function sooner({ dueAtMs, deadlineAtMs }: ModelRow): number {
-  return Math.min(dueAtMs ?? deadlineAtMs, deadlineAtMs)
 }

@@ -1,3 +1,4 @@
+import { formatBlobRef } from '../../records.ts'
 import type { Fault } from '../../task.ts'
 import type { RecordedBatch, RecordedEntry } from '../store.ts'
 
@@ -22,6 +23,7 @@ export class BatchPacker {
     this.#reserve(HEADER_BYTES + batch.topic.length * 3)
     this.#word(batch.topic)
     this.#u32(batch.partition)
+    this.#f64(batch.from ?? FROM_NOWHERE)
     this.#f64(batch.next)
     this.#u32(batch.entries.length)
     for (const entry of batch.entries) this.#entry(entry)
@@ -42,6 +44,7 @@ export class BatchPacker {
     this.#word(facts.queue)
     this.#word(facts.owner)
     this.#u32(facts.attempts)
+    this.#u32(facts.generation)
     if (entry.kind === 'note') {
       const { state, atMs, fault } = entry.note
       this.#word(state)
@@ -54,9 +57,10 @@ export class BatchPacker {
     this.#word(end.state)
     this.#f64(finishedAtMs)
     if (end.state === 'succeeded') {
-      this.#kind(KIND_PAYLOAD)
-      this.#reserve(end.contentType.length * 3 + end.payload.length + 12)
+      this.#kind(end.blob === undefined ? KIND_PAYLOAD : KIND_BLOB)
+      this.#reserve(end.contentType.length * 3 + end.payload.length + BLOB_BYTES + 16)
       this.#word(end.contentType)
+      if (end.blob !== undefined) this.#text(formatBlobRef(end.blob))
       this.#u32(end.payload.length)
       this.#bytes.set(end.payload, this.#at)
       this.#at += end.payload.length
@@ -127,11 +131,14 @@ export interface TaskRow {
   readonly queue: string
   readonly owner: string
   readonly attempts: number
+  readonly generation: number
   readonly state: string
   readonly atMs: number
   readonly contentType: string | null
   /** A view of the packed buffer. */
   readonly payload: Uint8Array | null
+  /** As `formatBlobRef` writes it. */
+  readonly blob: string | null
   readonly faultCode: string | null
   readonly faultDetail: string | null
 }
@@ -139,6 +146,7 @@ export interface TaskRow {
 export interface PackedBatch {
   readonly topic: string
   readonly partition: number
+  readonly from: number | null
   readonly next: number
   readonly rows: readonly TaskRow[]
 }
@@ -165,11 +173,12 @@ class BatchUnpacker {
     if (word === END) return null
     const topic = this.#wordOf(word)
     const partition = this.#u32()
+    const from = this.#f64()
     const next = this.#f64()
     const count = this.#u32()
     const rows: TaskRow[] = []
     for (let index = 0; index < count; index++) rows.push(this.#row())
-    return { topic, partition, next, rows }
+    return { topic, partition, from: from === FROM_NOWHERE ? null : from, next, rows }
   }
 
   #row(): TaskRow {
@@ -178,16 +187,19 @@ class BatchUnpacker {
     const queue = this.#word()
     const owner = this.#word()
     const attempts = this.#u32()
+    const generation = this.#u32()
     const state = this.#word()
     const atMs = this.#f64()
     const kind = this.#view.getUint8(this.#at++)
-    const ended = kind === KIND_PAYLOAD || kind === KIND_FAULT
+    const ended = kind === KIND_PAYLOAD || kind === KIND_BLOB || kind === KIND_FAULT
     let contentType: string | null = null
     let payload: Uint8Array | null = null
+    let blob: string | null = null
     let faultCode: string | null = null
     let faultDetail: string | null = null
-    if (kind === KIND_PAYLOAD) {
+    if (kind === KIND_PAYLOAD || kind === KIND_BLOB) {
       contentType = this.#word()
+      if (kind === KIND_BLOB) blob = this.#text()
       const length = this.#u32()
       payload = this.#bytes.subarray(this.#at, this.#at + length)
       this.#at += length
@@ -202,10 +214,12 @@ class BatchUnpacker {
       queue,
       owner,
       attempts,
+      generation,
       state,
       atMs,
       contentType,
       payload,
+      blob,
       faultCode,
       faultDetail,
     }
@@ -244,9 +258,14 @@ const KIND_PAYLOAD = 0
 const KIND_FAULT = 1
 const KIND_NOTE = 2
 const KIND_NOTE_WITH_FAULT = 3
+const KIND_BLOB = 4
 /** Stands where the next batch's topic would. */
 const END = 0xffff_ffff
-const HEADER_BYTES = 28
+const HEADER_BYTES = 36
+/** No offset is negative. */
+const FROM_NOWHERE = -1
+/** The longest name of a blob. */
+const BLOB_BYTES = 96
 /** Fixed fields, and the lengths and numbers of four words and a text. */
 const ENTRY_BYTES = 96
 const ROW_BYTES = 256

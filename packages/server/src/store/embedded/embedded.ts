@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { callThread, type ThreadCaller } from '@forebay/broker/embedded'
 import { ForebayError } from '@forebay/protocol'
+import type { Parking } from '../parking.ts'
 import type {
   ApplyReport,
   Claim,
@@ -12,9 +13,11 @@ import type {
   StoreCapabilities,
   StoredTask,
 } from '../store.ts'
+import { EmbeddedParking } from './embedded-parking.ts'
 import { type EmbeddedStoreOptions, type ResolvedEmbeddedStore, resolveEmbeddedStore } from './options.ts'
 import { ReadLine } from './read-line.ts'
 import type { StoreCalls } from './store-calls.ts'
+import { StoreClock } from './store-clock.ts'
 import { Sweeper } from './sweeper.ts'
 import { WriteLine } from './write-line.ts'
 
@@ -38,7 +41,7 @@ function startThread(): ThreadCaller<StoreCalls> {
 
 class EmbeddedStore implements Store {
   readonly capabilities: StoreCapabilities = { name: 'embedded', shared: false, cannot: [] }
-  readonly parking = null
+  readonly parking: Parking
   readonly #options: ResolvedEmbeddedStore
   readonly #start: StartThread
   #phase: 'new' | 'opening' | 'open' | 'closed' = 'new'
@@ -47,6 +50,7 @@ class EmbeddedStore implements Store {
 
   constructor(options: ResolvedEmbeddedStore, start: StartThread) {
     this.#options = options
+    this.parking = new EmbeddedParking(() => this.#opened())
     this.#start = start
   }
 
@@ -62,11 +66,12 @@ class EmbeddedStore implements Store {
       await thread.terminate()
       throw error
     }
+    const storeClock = new StoreClock(clock)
     this.#running = {
       thread,
-      writes: new WriteLine(thread, clock),
+      writes: new WriteLine(thread, storeClock),
       reads: new ReadLine(thread),
-      sweeper: new Sweeper(thread, this.#options),
+      sweeper: new Sweeper(thread, storeClock, this.#options),
     }
     this.#phase = 'open'
   }
@@ -81,6 +86,10 @@ class EmbeddedStore implements Store {
 
   async get(taskId: string): Promise<StoredTask | null> {
     return this.#opened().reads.get(taskId)
+  }
+
+  async rebuild(topic: string): Promise<void> {
+    await this.#opened().thread.call('rebuild', topic)
   }
 
   async reserve(claim: Claim): Promise<Reservation> {
@@ -122,7 +131,7 @@ class EmbeddedStore implements Store {
   }
 }
 
-interface RunningStore {
+export interface RunningStore {
   readonly thread: ThreadCaller<StoreCalls>
   readonly writes: WriteLine
   readonly reads: ReadLine

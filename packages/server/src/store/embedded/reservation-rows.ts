@@ -3,7 +3,8 @@ import type { Claim, ClaimKey, Reservation } from '../store.ts'
 import type { ClaimAct } from './store-calls.ts'
 
 export interface Now {
-  readonly wallMs: number
+  /** By the store's clock. */
+  readonly nowMs: number
   /** Only compared with moments of this run. */
   readonly monotonicMs: number
 }
@@ -56,8 +57,8 @@ export class ReservationRows {
   #reserve(claim: Claim, now: Now): Reservation {
     const key = keyOf(claim)
     const row = this.#get.get(...key) as unknown as Columns | undefined
-    if (row === undefined || row.expires_at_ms <= now.wallMs) {
-      const expiresAtMs = Math.min(now.wallMs + claim.windowMs, Number.MAX_SAFE_INTEGER)
+    if (row === undefined || row.expires_at_ms <= now.nowMs) {
+      const expiresAtMs = Math.min(now.nowMs + claim.windowMs, Number.MAX_SAFE_INTEGER)
       this.#put.run(...key, claim.taskId, claim.fingerprint, this.#run, now.monotonicMs, expiresAtMs)
       return { kind: 'claimed' }
     }

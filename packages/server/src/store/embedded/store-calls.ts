@@ -1,4 +1,5 @@
-import type { Claim, ClaimKey, Reservation, StoredTask } from '../store.ts'
+import type { ApplyReport, Claim, ClaimKey, Reservation, StoredTask } from '../store.ts'
+import type { FoundRows, ParkedAnswer, ParkedQuery, ParkingAct, ParkingAnswer } from './parking-calls.ts'
 
 /** What the store asks of the thread that owns the file. */
 export type StoreCalls = {
@@ -7,6 +8,11 @@ export type StoreCalls = {
   write: { argument: Write; result: Written }
   /** Answers in the order of the ids. */
   read: { argument: readonly string[]; result: readonly (StoredTask | null)[] }
+  /** The topic whose results and positions go. */
+  rebuild: { argument: string; result: undefined }
+  parkedFind: { argument: { readonly queue: string; readonly taskId: string }; result: FoundRows }
+  parkedList: { argument: ParkedQuery; result: ParkedAnswer }
+  lastFired: { argument: { readonly queue: string; readonly schedule: string }; result: number | null }
   sweep: { argument: Sweep; result: Swept }
   close: { argument: undefined; result: undefined }
 }
@@ -18,12 +24,16 @@ export interface OpenStore {
 
 /** One transaction. */
 export interface Write {
-  readonly wallMs: number
+  /** By the store's clock. */
+  readonly nowMs: number
   /** To tell the age of claims. */
   readonly monotonicMs: number
   /** Moves to the thread; as batch-codec.ts packs it. */
   readonly batches: ArrayBuffer | null
   readonly claims: readonly ClaimAct[]
+  readonly parking: readonly ParkingAct[]
+  /** Of the rows to park; moves to the thread. */
+  readonly records: ArrayBuffer | null
 }
 
 export type ClaimAct =
@@ -33,10 +43,12 @@ export type ClaimAct =
 export type Written =
   | {
       readonly kind: 'written'
-      /** Results dropped, for each batch. */
-      readonly duplicates: readonly number[]
+      /** For each batch. */
+      readonly reports: readonly ApplyReport[]
       /** For each act; null for those that reserve nothing. */
       readonly reservations: readonly (Reservation | null)[]
+      /** For each act of parking. */
+      readonly parking: readonly ParkingAnswer[]
     }
   /** There was no room on the disk; nothing was written. */
   | { readonly kind: 'full'; readonly reason: string }

@@ -1,7 +1,10 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { openSqliteFile, type SqliteFile, sqliteCodeOf } from '@forebay/broker/embedded'
-import type { StoredTask } from '../store.ts'
+import { ForebayError } from '@forebay/protocol'
+import type { ApplyReport, StoredTask } from '../store.ts'
 import { unpackBatches } from './batch-codec.ts'
+import { ParkedLookups } from './parked-lookups.ts'
+import { ParkedRows } from './parked-rows.ts'
 import { ReservationRows } from './reservation-rows.ts'
 import type { OpenStore, Sweep, Swept, Write, Written } from './store-calls.ts'
 import { SweepRows } from './sweep.ts'
@@ -10,10 +13,13 @@ import { TaskRows } from './task-rows.ts'
 
 /** The store's file, opened: one transaction for each write. */
 export class StoreFile {
+  /** Reads only. */
+  readonly parked: ParkedLookups
   readonly #file: SqliteFile
   readonly #database: DatabaseSync
   readonly #tasks: TaskRows
   readonly #reservations: ReservationRows
+  readonly #parking: ParkedRows
   readonly #sweeping: SweepRows
   /** Why nothing is written any more. */
   #stopped: string | null = null
@@ -25,6 +31,8 @@ export class StoreFile {
       makeTables(this.#database, path)
       this.#tasks = new TaskRows(this.#database)
       this.#reservations = new ReservationRows(this.#database, claimMs)
+      this.#parking = new ParkedRows(this.#database)
+      this.parked = new ParkedLookups(this.#database)
       this.#sweeping = new SweepRows(this.#database)
     } catch (error) {
       this.#file.close()
@@ -36,19 +44,33 @@ export class StoreFile {
     return this.#tasks.positions(topic)
   }
 
-  write({ wallMs, monotonicMs, batches, claims }: Write): Written {
+  write({ nowMs, monotonicMs, batches, claims, parking, records }: Write): Written {
     if (this.#stopped !== null) return { kind: 'stopped', reason: this.#stopped }
     try {
       this.#database.exec('BEGIN IMMEDIATE')
-      const duplicates: number[] = []
+      const reports: ApplyReport[] = []
       if (batches !== null) {
-        for (const batch of unpackBatches(batches)) duplicates.push(this.#tasks.apply(batch, wallMs))
+        for (const batch of unpackBatches(batches)) reports.push(this.#tasks.apply(batch, nowMs))
       }
-      const reservations = claims.map((act) => this.#reservations.act(act, { wallMs, monotonicMs }))
+      const reservations = claims.map((act) => this.#reservations.act(act, { nowMs, monotonicMs }))
+      const packed = Buffer.from(records ?? NOTHING)
+      const parked = parking.map((act) => this.#parking.act(act, packed, nowMs))
       this.#database.exec('COMMIT')
-      return { kind: 'written', duplicates, reservations }
+      return { kind: 'written', reports, reservations, parking: parked }
     } catch (error) {
       return this.#failed(error)
+    }
+  }
+
+  rebuild(topic: string): void {
+    if (this.#stopped !== null) throw new ForebayError('NOT_ACCEPTED', `The store's disk failed (${this.#stopped}).`)
+    try {
+      this.#database.exec('BEGIN IMMEDIATE')
+      this.#tasks.rebuild(topic)
+      this.#database.exec('COMMIT')
+    } catch (error) {
+      this.#failed(error)
+      throw error
     }
   }
 
@@ -81,6 +103,7 @@ export class StoreFile {
   }
 }
 
+const NOTHING = new ArrayBuffer(0)
 const SQLITE_IOERR = 10
 const SQLITE_CORRUPT = 11
 const SQLITE_FULL = 13

@@ -1,5 +1,5 @@
 import { parentPort } from 'node:worker_threads'
-import { answerCalls } from '@forebay/broker/embedded'
+import { answerCalls, Transferring } from '@forebay/broker/embedded'
 import { ForebayError } from '@forebay/protocol'
 import type { StoreCalls } from './store-calls.ts'
 import { StoreFile } from './store-file.ts'
@@ -15,8 +15,23 @@ answerCalls<StoreCalls>(parentPort, {
     return undefined
   },
   positions: (topic) => store().positions(topic),
-  write: (request) => store().write(request),
+  write(request) {
+    const written = store().write(request)
+    if (written.kind !== 'written') return written
+    const records = written.parking.flatMap((one) => (one.kind === 'taken' ? [one.rows.records] : []))
+    return new Transferring(written, records)
+  },
   read: (taskIds) => store().read(taskIds),
+  rebuild(topic) {
+    store().rebuild(topic)
+    return undefined
+  },
+  parkedFind({ queue, taskId }) {
+    const found = store().parked.find(queue, taskId)
+    return new Transferring(found, [found.records])
+  },
+  parkedList: (query) => store().parked.list(query),
+  lastFired: ({ queue, schedule }) => store().parked.lastFired(queue, schedule),
   sweep: (request) => store().sweep(request),
   close() {
     opened?.close()

@@ -1,23 +1,41 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { Sweep, Swept } from './store-calls.ts'
+import { ENDED, OPEN, PARKED } from './task-rows.ts'
 
 /** Removes what has had its time, a bounded slice at each call, in a transaction of its own. */
 export class SweepRows {
   readonly #database: DatabaseSync
-  readonly #oldest: StatementSync
+  readonly #ended: StatementSync
+  readonly #open: StatementSync
+  readonly #parked: StatementSync
+  readonly #isParked: StatementSync
   readonly #removeTask: StatementSync
+  readonly #holdTask: StatementSync
   readonly #removeReservations: StatementSync
   readonly #pages: StatementSync
   readonly #freePages: StatementSync
   readonly #pageBytes: number
+  /** Up to where notes of parked tasks have been looked through in this round. */
+  #parkedFromMs = 0
+  #parkedFromId = 0
 
   constructor(database: DatabaseSync) {
     this.#database = database
-    this.#oldest = database.prepare(
-      `SELECT rowid, coalesce(length(payload), 0) AS bytes FROM tasks WHERE ended = ? AND at_ms < ?
+    this.#ended = database.prepare(
+      `SELECT rowid, coalesce(length(payload), 0) AS bytes FROM tasks WHERE ended = ${ENDED} AND at_ms < ?
        ORDER BY at_ms LIMIT ${SLICE_ROWS_MAX}`,
     )
+    this.#open = database.prepare(
+      `SELECT rowid, queue, task_id FROM tasks WHERE ended = ${OPEN} AND at_ms < ?
+       ORDER BY at_ms LIMIT ${SLICE_ROWS_MAX}`,
+    )
+    this.#parked = database.prepare(
+      `SELECT rowid, at_ms, queue, task_id FROM tasks WHERE ended = ${PARKED} AND at_ms < ? AND (at_ms, rowid) > (?, ?)
+       ORDER BY at_ms, rowid LIMIT ${SLICE_PARKED_MAX}`,
+    )
+    this.#isParked = database.prepare('SELECT 1 FROM parked WHERE task_id = ? AND queue = ?')
     this.#removeTask = database.prepare('DELETE FROM tasks WHERE rowid = ?')
+    this.#holdTask = database.prepare(`UPDATE tasks SET ended = ${PARKED} WHERE rowid = ?`)
     this.#removeReservations = database.prepare(
       `DELETE FROM reservations WHERE (principal, route, key) IN
        (SELECT principal, route, key FROM reservations WHERE expires_at_ms <= ? LIMIT ${SLICE_ROWS_MAX})`,
@@ -31,25 +49,55 @@ export class SweepRows {
     this.#database.exec('BEGIN IMMEDIATE')
     let removed = 0
     removed += Number(this.#removeReservations.run(nowMs).changes)
-    removed += this.#remove(ENDED, endedBeforeMs)
-    removed += this.#remove(OPEN, notedBeforeMs)
+    removed += this.#removeEnded(endedBeforeMs, SLICE_BYTES_MAX)
+    removed += this.#removeOpen(notedBeforeMs)
+    removed += this.#removeUnparked(notedBeforeMs)
     // Results go before their time rather than the disk fills up; of an unfinished task there is only a line to save.
     const excessBytes = this.#bytesUsed() - bytesMax
-    if (removed === 0 && excessBytes > 0) removed += this.#remove(ENDED, Number.MAX_SAFE_INTEGER, excessBytes)
+    if (removed === 0 && excessBytes > 0) removed += this.#removeEnded(Number.MAX_SAFE_INTEGER, excessBytes)
     this.#database.exec('COMMIT')
     if (removed > 0) return { more: true }
     return { more: this.#giveBack() }
   }
 
-  #remove(ended: number, beforeMs: number, bytesWanted = SLICE_BYTES_MAX): number {
+  #removeEnded(beforeMs: number, bytesWanted: number): number {
     const bytesMax = Math.min(bytesWanted, SLICE_BYTES_MAX)
     let removed = 0
     let bytes = 0
-    for (const row of this.#oldest.all(ended, beforeMs)) {
+    for (const row of this.#ended.all(beforeMs)) {
       this.#removeTask.run(row.rowid!)
       removed += 1
       bytes += ROW_BYTES + (row.bytes as number)
       if (bytes >= bytesMax) break
+    }
+    return removed
+  }
+
+  /** A task may be parked whose last note says something else. */
+  #removeOpen(beforeMs: number): number {
+    const rows = this.#open.all(beforeMs)
+    for (const { rowid, task_id: taskId, queue } of rows) {
+      const parked = this.#isParked.get(taskId!, queue!) !== undefined
+      const away = parked ? this.#holdTask : this.#removeTask
+      away.run(rowid!)
+    }
+    return rows.length
+  }
+
+  /**
+   * What is known of a parked task stays as long as its row does. A slice at each sweep, round and round: most of what
+   * is looked at stays.
+   */
+  #removeUnparked(beforeMs: number): number {
+    const rows = this.#parked.all(beforeMs, this.#parkedFromMs, this.#parkedFromId)
+    const last = rows.length < SLICE_PARKED_MAX ? undefined : rows.at(-1)
+    this.#parkedFromMs = (last?.at_ms as number | undefined) ?? 0
+    this.#parkedFromId = (last?.rowid as number | undefined) ?? 0
+    let removed = 0
+    for (const { rowid, task_id: taskId, queue } of rows) {
+      if (this.#isParked.get(taskId!, queue!) !== undefined) continue
+      this.#removeTask.run(rowid!)
+      removed += 1
     }
     return removed
   }
@@ -73,10 +121,9 @@ export class SweepRows {
   }
 }
 
-const ENDED = 1
-const OPEN = 0
 /** More than one transaction writes, so that the sweep keeps up with a store that is written to without a pause. */
 const SLICE_ROWS_MAX = 4_000
+const SLICE_PARKED_MAX = 500
 const SLICE_BYTES_MAX = 4 * 1024 * 1024
 /** About what a row and its places in the indexes take beside the payload. */
 const ROW_BYTES = 256

@@ -2,17 +2,20 @@ import type { Timer } from '@forebay/broker'
 import type { ThreadCaller } from '@forebay/broker/embedded'
 import type { ResolvedEmbeddedStore } from './options.ts'
 import type { StoreCalls } from './store-calls.ts'
+import type { StoreClock } from './store-clock.ts'
 
 /** Has old rows removed, slice by slice: between two slices the thread serves whatever came meanwhile. */
 export class Sweeper {
   readonly #thread: ThreadCaller<StoreCalls>
+  readonly #clock: StoreClock
   readonly #options: ResolvedEmbeddedStore
   #timer: Timer | null = null
   #sweeping: Promise<void> = Promise.resolve()
   #stopped = false
 
-  constructor(thread: ThreadCaller<StoreCalls>, options: ResolvedEmbeddedStore) {
+  constructor(thread: ThreadCaller<StoreCalls>, clock: StoreClock, options: ResolvedEmbeddedStore) {
     this.#thread = thread
+    this.#clock = clock
     this.#options = options
     this.#schedule()
   }
@@ -32,8 +35,8 @@ export class Sweeper {
   }
 
   async #sweep(): Promise<void> {
-    const { clock, retentionMs, notesRetentionMs, retentionBytes } = this.#options
-    const nowMs = clock.wallMs()
+    const { retentionMs, notesRetentionMs, retentionBytes } = this.#options
+    const nowMs = this.#clock.nowMs()
     const request = {
       nowMs,
       endedBeforeMs: nowMs - retentionMs,

@@ -2,31 +2,31 @@ import type { DatabaseSync } from 'node:sqlite'
 import { ForebayError } from '@forebay/protocol'
 
 /**
- * Makes the tables where they are missing. Throws DATA_CORRUPT for a file that another version made and that this one
- * does not know.
+ * Brings the file to the tables of this version, from whatever version made it; forward only. Throws DATA_CORRUPT for
+ * one that a later version made.
  */
 export function makeTables(database: DatabaseSync, path: string): void {
-  const version = database.prepare('PRAGMA user_version').get()?.user_version
-  if (version === TABLES_VERSION) return
-  if (version !== 0) {
+  const version = database.prepare('PRAGMA user_version').get()?.user_version as number
+  if (version < 0 || version > STEPS.length) {
     throw new ForebayError(
       'DATA_CORRUPT',
-      `${path} was made by another version of Forebay (tables ${version}, this one knows ${TABLES_VERSION}): run that version, or move the file away and let the store be rebuilt from the log.`,
+      `${path} was made by another version of Forebay (tables ${version}, this one knows ${STEPS.length}): run that version, or move the file away and let the store be rebuilt from the log.`,
       { members: { file: path } },
     )
   }
-  database.exec(`BEGIN; ${TABLES} PRAGMA user_version = ${TABLES_VERSION}; COMMIT`)
+  if (version === STEPS.length) return
+  database.exec(`BEGIN; ${STEPS.slice(version).join('')} PRAGMA user_version = ${STEPS.length}; COMMIT`)
 }
 
-const TABLES_VERSION = 1
-
 /**
+ * As version 1 made them.
+ *
  * - `tasks` has a row number beside its id: payloads are large, and an index is best kept free of them.
  * - `at_ms` is when the task ended, or its last note; it carries the order in which rows leave.
  * - `reservations.run` says which run of the process claimed, `claimed_at_ms` when by that run's own clock; `resumed`
  *   that an earlier append of the same task may have been kept.
  */
-const TABLES = `
+const VERSION_1 = `
   CREATE TABLE tasks (
     task_id TEXT NOT NULL,
     ended INTEGER NOT NULL,
@@ -68,3 +68,68 @@ const TABLES = `
   CREATE TABLE runs (run INTEGER NOT NULL) STRICT;
   INSERT INTO runs VALUES (0);
 `
+
+/**
+ * - `tasks.ended` may be 2: the task is parked, as far as is known. `blob` is where the answer is.
+ * - `parked` keeps the record of a row in a table of its own, so that marking a row does not write its bytes again; `id`
+ *   grows with each parking, which is the order of the list.
+ * - `parked.wake_at_ms` is when time hands the row out: the sooner of due time and deadline for a row that stands alone
+ *   or heads its line, the deadline for one behind. Whoever changes the head of a line keeps it so.
+ */
+const VERSION_2 = `
+  ALTER TABLE tasks ADD COLUMN generation INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE tasks ADD COLUMN blob TEXT;
+
+  CREATE TABLE parking_owners (
+    queue TEXT NOT NULL,
+    partition INTEGER NOT NULL,
+    epoch INTEGER NOT NULL,
+    PRIMARY KEY (queue, partition)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE parked (
+    id INTEGER PRIMARY KEY,
+    queue TEXT NOT NULL,
+    partition INTEGER NOT NULL,
+    log_offset INTEGER NOT NULL,
+    topic TEXT NOT NULL,
+    task_id TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    line TEXT,
+    reason TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    losses INTEGER NOT NULL,
+    fault_code TEXT,
+    fault_detail TEXT,
+    parked_at_ms INTEGER NOT NULL,
+    due_at_ms INTEGER,
+    deadline_at_ms INTEGER NOT NULL,
+    wake_at_ms INTEGER NOT NULL,
+    taken INTEGER NOT NULL,
+    wish TEXT,
+    bytes INTEGER NOT NULL
+  ) STRICT;
+  CREATE UNIQUE INDEX parked_by_place ON parked (queue, partition, log_offset);
+  CREATE INDEX parked_by_waking ON parked (queue, partition, wake_at_ms) WHERE taken = 0;
+  CREATE INDEX parked_taken ON parked (queue, partition) WHERE taken = 1;
+  CREATE INDEX parked_by_line ON parked (queue, partition, line, log_offset) WHERE line IS NOT NULL;
+  CREATE INDEX parked_by_task ON parked (task_id);
+  CREATE INDEX parked_by_queue ON parked (queue);
+  CREATE INDEX parked_by_key ON parked (line) WHERE line IS NOT NULL;
+  CREATE INDEX parked_by_reason ON parked (reason);
+
+  CREATE TABLE parked_records (
+    id INTEGER PRIMARY KEY,
+    record BLOB NOT NULL
+  ) STRICT;
+
+  CREATE TABLE schedules (
+    queue TEXT NOT NULL,
+    schedule TEXT NOT NULL,
+    fired_at_ms INTEGER NOT NULL,
+    PRIMARY KEY (queue, schedule)
+  ) STRICT, WITHOUT ROWID;
+`
+
+/** The step at place n makes version n + 1 of version n; a step that was released never changes. */
+const STEPS: readonly string[] = [VERSION_1, VERSION_2]

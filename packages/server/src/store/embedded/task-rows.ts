@@ -1,52 +1,77 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { ErrorCode } from '@forebay/protocol'
+import { parseBlobRef } from '../../records.ts'
 import { isEndState, type OpenState } from '../../task.ts'
-import type { StoredTask } from '../store.ts'
+import type { ApplyReport, StoredTask } from '../store.ts'
 import type { PackedBatch, TaskRow } from './batch-codec.ts'
+
+/** What `tasks.ended` holds: by it and by age rows leave. */
+export const OPEN = 0
+export const ENDED = 1
+/** Parked, as far as is known: it leaves only once it is not. */
+export const PARKED = 2
 
 /** What is known of tasks, and how far each partition has been read. Used inside the caller's transaction. */
 export class TaskRows {
-  readonly #result: StatementSync
-  readonly #note: StatementSync
+  readonly #put: StatementSync
   readonly #get: StatementSync
+  readonly #forget: StatementSync
   readonly #position: StatementSync
   readonly #positionOf: StatementSync
   readonly #positions: StatementSync
+  readonly #forgetPositions: StatementSync
 
   constructor(database: DatabaseSync) {
-    const insert = `INSERT INTO tasks (task_id, ended, at_ms, queue, owner, attempts, state, content_type, fault_code,
-      fault_detail, payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (task_id) DO UPDATE SET`
-    const unlessEnded = 'WHERE tasks.ended = 0'
-    this.#result = database.prepare(
-      `${insert} ended = 1, at_ms = excluded.at_ms, queue = excluded.queue, owner = excluded.owner,
-       attempts = excluded.attempts, state = excluded.state, content_type = excluded.content_type,
-       fault_code = excluded.fault_code, fault_detail = excluded.fault_detail, payload = excluded.payload
-       ${unlessEnded}`,
-    )
-    this.#note = database.prepare(
-      `${insert} at_ms = excluded.at_ms, attempts = excluded.attempts, state = excluded.state,
-       fault_code = excluded.fault_code, fault_detail = excluded.fault_detail ${unlessEnded}`,
+    const columns = [
+      'task_id',
+      'ended',
+      'at_ms',
+      'queue',
+      'owner',
+      'attempts',
+      'generation',
+      'state',
+      'content_type',
+      'fault_code',
+      'fault_detail',
+      'payload',
+      'blob',
+    ]
+    const replaced = columns.slice(1).map((column) => `${column} = excluded.${column}`)
+    this.#put = database.prepare(
+      `INSERT INTO tasks (${columns.join(', ')}) VALUES (${columns.map(() => '?').join(', ')})
+       ON CONFLICT (task_id) DO UPDATE SET ${replaced.join(', ')}
+       WHERE excluded.generation > tasks.generation
+          OR (excluded.generation = tasks.generation AND tasks.ended <> ${ENDED})`,
     )
     this.#get = database.prepare('SELECT * FROM tasks WHERE task_id = ?')
+    this.#forget = database.prepare('DELETE FROM tasks')
     this.#position = database.prepare(
       'INSERT INTO positions VALUES (?, ?, ?) ON CONFLICT (topic, partition) DO UPDATE SET next = excluded.next',
     )
     this.#positionOf = database.prepare('SELECT next FROM positions WHERE topic = ? AND partition = ?')
     this.#positions = database.prepare('SELECT partition, next FROM positions WHERE topic = ?')
+    this.#forgetPositions = database.prepare('DELETE FROM positions WHERE topic = ?')
   }
 
-  /** Returns how many results came second. */
-  apply({ topic, partition, next, rows }: PackedBatch, nowMs: number): number {
-    const position = (this.#positionOf.get(topic, partition)?.next as number | undefined) ?? 0
-    if (next <= position) return 0
+  apply({ topic, partition, from, next, rows }: PackedBatch, nowMs: number): ApplyReport {
+    const stored = (this.#positionOf.get(topic, partition)?.next as number | undefined) ?? null
+    if (from !== null && (stored === null || from > stored)) return { kind: 'behind', position: stored }
+    const position = stored ?? 0
     let duplicates = 0
+    if (stored !== null && next <= stored) return { kind: 'applied', duplicates }
     for (const row of rows) {
       if (row.offset < position) continue
-      if (row.ended) duplicates += this.#write(this.#result, row, nowMs) ? 0 : 1
-      else this.#write(this.#note, row, nowMs)
+      const written = this.#write(row, nowMs)
+      if (!written && row.ended) duplicates += 1
     }
     this.#position.run(topic, partition, next)
-    return duplicates
+    return { kind: 'applied', duplicates }
+  }
+
+  rebuild(topic: string): void {
+    this.#forget.run()
+    this.#forgetPositions.run(topic)
   }
 
   get(taskId: string): StoredTask | null {
@@ -59,19 +84,21 @@ export class TaskRows {
   }
 
   /** A moment that lies ahead, by somebody's clock or malice, would keep the row for ever. */
-  #write(statement: StatementSync, row: TaskRow, nowMs: number): boolean {
-    const { changes } = statement.run(
+  #write(row: TaskRow, nowMs: number): boolean {
+    const { changes } = this.#put.run(
       row.taskId,
-      row.ended ? 1 : 0,
+      row.ended ? ENDED : row.state === 'parked' ? PARKED : OPEN,
       Math.min(row.atMs, nowMs),
       row.queue,
       row.owner,
       row.attempts,
+      row.generation,
       row.state,
       row.contentType,
       row.faultCode,
       row.faultDetail,
       row.payload,
+      row.blob,
     )
     return changes === 1
   }
@@ -83,30 +110,31 @@ interface Columns {
   readonly queue: string
   readonly owner: string
   readonly attempts: number
+  readonly generation: number
   readonly state: string
   readonly content_type: string | null
   readonly fault_code: string | null
   readonly fault_detail: string | null
   readonly payload: Uint8Array | null
+  readonly blob: string | null
 }
 
 function storedTask(row: Columns): StoredTask {
-  const { task_id: taskId, queue, owner, attempts, at_ms: atMs } = row
-  const fault = row.fault_code === null ? null : { code: row.fault_code as ErrorCode, detail: row.fault_detail ?? '' }
+  const { task_id: taskId, queue, owner, attempts, generation, at_ms: atMs } = row
+  return { taskId, queue, owner, attempts, generation, status: statusOf(row, atMs) }
+}
+
+function statusOf(row: Columns, atMs: number): StoredTask['status'] {
   const { state } = row
-  if (!isEndState(state)) {
-    return { taskId, queue, owner, attempts, generation: 0, status: { state: state as OpenState, atMs, fault } }
-  }
-  if (state !== 'succeeded') {
-    return { taskId, queue, owner, attempts, generation: 0, status: { state, finishedAtMs: atMs, fault: fault! } }
-  }
-  const { payload, content_type: contentType } = row
+  const fault = row.fault_code === null ? null : { code: row.fault_code as ErrorCode, detail: row.fault_detail ?? '' }
+  if (!isEndState(state)) return { state: state as OpenState, atMs, fault }
+  if (state !== 'succeeded') return { state, finishedAtMs: atMs, fault: fault! }
+  const blob = row.blob === null ? null : parseBlobRef(row.blob)
   return {
-    taskId,
-    queue,
-    owner,
-    attempts,
-    generation: 0,
-    status: { state, finishedAtMs: atMs, payload: payload!, contentType: contentType! },
+    state,
+    finishedAtMs: atMs,
+    payload: row.payload!,
+    contentType: row.content_type!,
+    ...(blob === null ? {} : { blob }),
   }
 }

@@ -1,18 +1,21 @@
-import type { Clock } from '@forebay/broker'
 import type { ThreadCaller } from '@forebay/broker/embedded'
 import { ForebayError } from '@forebay/protocol'
+import type { Owned, RowToPark } from '../parking.ts'
 import type { ApplyReport, Claim, ClaimKey, RecordedBatch, Reservation } from '../store.ts'
 import { BatchPacker, bytesOf } from './batch-codec.ts'
+import { ParkedPacker } from './parked-codec.ts'
+import type { ParkingAct, ParkingAnswer } from './parking-calls.ts'
 import type { ClaimAct, StoreCalls, Written } from './store-calls.ts'
+import type { StoreClock } from './store-clock.ts'
 
 /** Writes wait here while a transaction is under way; all that wait become the next one, and are answered together. */
 export class WriteLine {
   readonly #thread: ThreadCaller<StoreCalls>
-  readonly #clock: Clock
+  readonly #clock: StoreClock
   #waiting: Waiting[] = []
   #pumping: Promise<void> | null = null
 
-  constructor(thread: ThreadCaller<StoreCalls>, clock: Clock) {
+  constructor(thread: ThreadCaller<StoreCalls>, clock: StoreClock) {
     this.#thread = thread
     this.#clock = clock
   }
@@ -27,6 +30,15 @@ export class WriteLine {
 
   async settle(act: 'confirm' | 'release' | 'doubt', claim: ClaimKey): Promise<void> {
     await this.#claim({ act, claim })
+  }
+
+  parking(act: ParkingAct): Promise<ParkingAnswer> {
+    return new Promise((resolve, reject) => this.#wait({ kind: 'parking', act, resolve, reject }))
+  }
+
+  /** `bytes`: about what the records take. */
+  park(owned: Owned, rows: readonly RowToPark[], bytes: number): Promise<ParkingAnswer> {
+    return new Promise((resolve, reject) => this.#wait({ kind: 'park', owned, rows, bytes, resolve, reject }))
   }
 
   /** Resolves when nothing waits any more. */
@@ -55,6 +67,7 @@ export class WriteLine {
     let count = 0
     for (const one of this.#waiting) {
       if (one.kind === 'apply') bytes += sizeOf(one.batch)
+      else if (one.kind === 'park') bytes += one.bytes + one.rows.length * ROW_BYTES
       if (count > 0 && bytes > TRANSACTION_BYTES_MAX) break
       count += 1
     }
@@ -68,13 +81,19 @@ export class WriteLine {
 
   async #write(group: readonly Waiting[]): Promise<void> {
     try {
-      const batches = group.flatMap((one) => (one.kind === 'apply' ? [one.batch] : []))
-      const claims = group.flatMap((one) => (one.kind === 'claim' ? [one.act] : []))
-      const packed = pack(batches)
+      const batches = packBatches(group)
+      const { parking, records } = packParking(group)
       const written = await this.#thread.call(
         'write',
-        { wallMs: this.#clock.wallMs(), monotonicMs: this.#clock.monotonicMs(), batches: packed, claims },
-        packed === null ? [] : [packed],
+        {
+          nowMs: this.#clock.nowMs(),
+          monotonicMs: this.#clock.monotonicMs(),
+          batches,
+          claims: group.flatMap((one) => (one.kind === 'claim' ? [one.act] : [])),
+          parking,
+          records,
+        },
+        [batches, records].filter((one) => one !== null),
       )
       answer(group, written)
     } catch (error) {
@@ -85,6 +104,8 @@ export class WriteLine {
 
 /** Bounds how long a transaction, and so whoever waits behind it, takes. */
 const TRANSACTION_BYTES_MAX = 2 * 1024 * 1024
+/** About what a parked row takes beside its record. */
+const ROW_BYTES = 512
 
 type Waiting =
   | {
@@ -99,12 +120,38 @@ type Waiting =
       readonly resolve: (reservation: Reservation | null) => void
       readonly reject: (error: unknown) => void
     }
+  | {
+      readonly kind: 'parking'
+      readonly act: ParkingAct
+      readonly resolve: (answer: ParkingAnswer) => void
+      readonly reject: (error: unknown) => void
+    }
+  | {
+      readonly kind: 'park'
+      readonly owned: Owned
+      readonly rows: readonly RowToPark[]
+      readonly bytes: number
+      readonly resolve: (answer: ParkingAnswer) => void
+      readonly reject: (error: unknown) => void
+    }
 
-function pack(batches: readonly RecordedBatch[]): ArrayBuffer | null {
+function packBatches(group: readonly Waiting[]): ArrayBuffer | null {
+  const batches = group.flatMap((one) => (one.kind === 'apply' ? [one.batch] : []))
   if (batches.length === 0) return null
   const packer = new BatchPacker(batches.reduce((sum, batch) => sum + sizeOf(batch), 0))
   for (const batch of batches) packer.add(batch)
   return packer.finish()
+}
+
+function packParking(group: readonly Waiting[]): { parking: readonly ParkingAct[]; records: ArrayBuffer | null } {
+  const bytes = group.reduce((sum, one) => sum + (one.kind === 'park' ? one.bytes : 0), 0)
+  const packer = bytes === 0 ? null : new ParkedPacker(bytes)
+  const parking = group.flatMap((one): readonly ParkingAct[] => {
+    if (one.kind === 'parking') return [one.act]
+    if (one.kind !== 'park') return []
+    return [{ act: 'park', owned: one.owned, rows: one.rows.map((row) => packer!.add(row)) }]
+  })
+  return { parking, records: packer?.finish() ?? null }
 }
 
 function sizeOf(batch: RecordedBatch): number {
@@ -116,10 +163,12 @@ function sizeOf(batch: RecordedBatch): number {
 function answer(group: readonly Waiting[], written: Written): void {
   if (written.kind !== 'written') throw refusal(written)
   let batch = 0
+  let claim = 0
   let act = 0
   for (const one of group) {
-    if (one.kind === 'apply') one.resolve({ kind: 'applied', duplicates: written.duplicates[batch++]! })
-    else one.resolve(written.reservations[act++]!)
+    if (one.kind === 'apply') one.resolve(written.reports[batch++]!)
+    else if (one.kind === 'claim') one.resolve(written.reservations[claim++]!)
+    else one.resolve(written.parking[act++]!)
   }
 }
 
