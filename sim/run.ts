@@ -20,9 +20,11 @@ export interface RunReport {
 }
 
 const CALLERS = 8
-const WISHES_EACH = 5
+const WISHES_EACH = 6
 const CALM_MS = 2_000
-const FAULTS_MS = 40_000
+const FAULTS_MS = 32_000
+/** So long some more is asked for after everything is whole again. */
+const RECOVERY_MS = 12_000
 /** After everything is whole again, all must have come to an end by then. */
 const DRAIN_MS = 600_000
 const LOOK_EVERY_MS = 500
@@ -88,7 +90,7 @@ async function ask({ random, schedule }: World, caller: Caller, name: string): P
   const pending: Promise<void>[] = []
   for (const wish of wishesOf(name, WISHES_EACH, own)) {
     await new Promise<void>((resolve) => {
-      schedule.in(own.between(10, (CALM_MS + FAULTS_MS) / WISHES_EACH), resolve)
+      schedule.in(own.between(10, (2 * (CALM_MS + FAULTS_MS + RECOVERY_MS)) / WISHES_EACH), resolve)
     })
     pending.push(caller.want(wish))
   }

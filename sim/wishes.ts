@@ -5,41 +5,69 @@ import type { SeededRandom } from './random.ts'
 
 const KEYS = ['ada', 'bob', 'eve', null] as const
 const PRINCIPALS = ['anna', 'otto'] as const
+/** Of wishes that reuse the idempotency key of the one before them. */
+const REUSE_SHARE = 0.15
 
 /** What a caller wants, in the order in which it asks. */
 export function wishesOf(caller: string, count: number, random: SeededRandom): Wish[] {
-  return Array.from({ length: count }, (_, index) => wish(`${caller}.${index}`, random))
+  const wishes: Wish[] = []
+  for (let nth = 0; nth < count; nth++) {
+    const fresh = wish(`${caller}.${nth}`, random)
+    const before = wishes.at(-1)
+    wishes.push(before?.idempotencyKey && random.chance(REUSE_SHARE) ? reusing(before, fresh, random) : fresh)
+  }
+  return wishes
 }
 
 function wish(name: string, random: SeededRandom): Wish {
-  const script: Script = { request: name, steps: stepsOf(random) }
   return {
-    name,
     principal: random.pick(PRINCIPALS),
     queue: random.chance(0.7) ? 'orders' : 'mails',
     key: random.pick(KEYS),
     idempotencyKey: random.chance(0.7) ? `key-of-${name}` : null,
-    payload: Buffer.from(JSON.stringify(script)),
-    timing: timingOf(random),
+    payload: payloadOf(name, random),
+    timing: random.chance(0.08) ? { ...AT_ONCE, budgetMs: random.whole(2, 15) * 1_000 } : AT_ONCE,
     waitMs: random.chance(0.5) ? random.whole(50, 9_000) : 0,
     cancelAfterMs: random.chance(0.08) ? random.skewed(0, 3_000) : null,
   }
 }
 
-function timingOf(random: SeededRandom): Wish['timing'] {
-  return random.chance(0.08) ? { ...AT_ONCE, budgetMs: random.whole(2, 15) * 1_000 } : AT_ONCE
+/** The same key once more: by another caller, for another queue, or for something else, which must be refused. */
+function reusing(before: Wish, fresh: Wish, random: SeededRandom): Wish {
+  const { idempotencyKey, principal, queue } = before
+  switch (random.pick(['caller', 'queue', 'body'] as const)) {
+    case 'caller':
+      return { ...fresh, idempotencyKey, queue, principal: PRINCIPALS.find((one) => one !== principal)! }
+    case 'queue':
+      return { ...fresh, idempotencyKey, principal, queue: queue === 'orders' ? 'mails' : 'orders' }
+    case 'body':
+      return { ...fresh, idempotencyKey, principal, queue, key: before.key, timing: before.timing }
+  }
+}
+
+function payloadOf(request: string, random: SeededRandom): Uint8Array {
+  return Buffer.from(JSON.stringify({ request, steps: stepsOf(random) } satisfies Script))
 }
 
 function stepsOf(random: SeededRandom): Step[] {
   const steps: Step[] = []
-  for (let nth = 0; nth < 3 && random.chance(0.35); nth++) steps.push(stepOf(random))
+  if (random.chance(HOPELESS_SHARE)) {
+    for (let nth = 0; nth < HOPELESS_STEPS; nth++) steps.push({ act: 'retry', tookMs: random.skewed(1, 100) })
+    return steps
+  }
+  for (let nth = 0; nth < 3 && random.chance(0.4); nth++) steps.push(stepOf(random))
   return steps
 }
+
+/** Of tasks that fail however often they are tried. */
+const HOPELESS_SHARE = 0.05
+const HOPELESS_STEPS = 40
 
 function stepOf(random: SeededRandom): Step {
   const tookMs = random.skewed(1, 900)
   const act = random.pick(ACTS)
   if (act === 'dawdle') return { act, tookMs: random.between(4_000, 12_000) }
+  if (act === 'succeed') return { act, tookMs: random.between(500, 3_500) }
   if (act === 'retry' && random.chance(0.5)) return { act, tookMs, retryAfterMs: random.whole(50, 3_000) }
   return { act, tookMs }
 }
@@ -53,5 +81,6 @@ const ACTS: readonly Step['act'][] = [
   'give-up',
   'vanish',
   'dawdle',
+  'succeed',
   'succeed',
 ]

@@ -179,6 +179,21 @@ export const keysArePrivate: Checker = (history) => {
   return violations
 }
 
+/** I-3: a key is refused as used for something else only where the same caller has used it so, in the same queue. */
+export const mismatchesAreTrue: Checker = (history) => {
+  const asked = firstBy(eventsOf(history, 'submit.invoke'), (event) => event.request)
+  const bodies = Map.groupBy(eventsOf(history, 'submit.invoke'), (invoke) => scopeOf(true, invoke))
+  return eventsOf(history, 'submit.fail')
+    .filter(({ code }) => code === 'IDEMPOTENCY_MISMATCH')
+    .flatMap((fail) => {
+      const invoke = asked.get(fail.request)!
+      if (bodies.get(scopeOf(true, invoke))!.some((other) => other.body !== invoke.body)) return []
+      const others = eventsOf(history, 'submit.invoke').filter((one) => one.idempotencyKey === invoke.idempotencyKey)
+      const says = `Idempotency key ${invoke.idempotencyKey} was refused, though its caller had used it for nothing else.`
+      return [{ invariant: 'I-3', says, witness: [...others.slice(0, 3), fail] }]
+    })
+}
+
 function scopeOf(sharedStore: boolean, invoke: EventOf<'submit.invoke'>): string {
   const { principal, queue, idempotencyKey, gateway } = invoke
   return JSON.stringify([principal, queue, idempotencyKey, sharedStore ? '' : gateway])

@@ -11,7 +11,6 @@ import type { SimNode } from './node.ts'
 
 /** One thing that a caller wants done. */
 export interface Wish {
-  readonly name: string
   readonly principal: string
   readonly queue: string
   readonly key: string | null
@@ -44,6 +43,7 @@ export interface CallerParts {
 const CALL_TIMEOUT_MS = 25_000
 const ASK_AGAIN_MS = 3_000
 const READS_WHILE_OPEN = 4
+const READ_WAIT_MS = 12_000
 
 /** Somebody outside, who never crashes and is never sure: asks, asks again, switches gateways, waits, reads, cancels. */
 export class Caller {
@@ -64,9 +64,9 @@ export class Caller {
       await this.#cancelUntilAnswered(taskId, wish.principal)
     }
     for (let reads = 0; reads < READS_WHILE_OPEN; reads++) {
-      await this.sleep(this.#parts.random.skewed(5, 8_000))
+      await this.sleep(this.#parts.random.skewed(2, 8_000))
       const gateway = this.#parts.random.pick(this.#parts.gateways)
-      const waitMs = this.#parts.random.chance(0.3) ? 5_000 : 0
+      const waitMs = this.#parts.random.chance(0.4) ? READ_WAIT_MS : 0
       const state = await this.read(gateway, taskId, wish.principal, waitMs, false)
       if (state !== null && ENDS.has(state) && this.#parts.random.chance(0.7)) return
     }
