@@ -1,0 +1,9 @@
+import type { StoreContractOptions } from '../src/store/contract/contract.ts'
+import { postgresStore } from '../src/store/postgres/postgres.ts'
+import type { Store } from '../src/store/store.ts'
+
+/** A place is a schema of its own in the server at `url`. The contract's child processes reach it by this. */
+export function connect(url: string, place: string, options: StoreContractOptions): Store {
+  const schema = place.replaceAll('-', '_')
+  return postgresStore({ ...options, url, schema, connectionsMax: 4, serverNowMs: () => options.clock.wallMs() })
+}
