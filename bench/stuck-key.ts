@@ -63,23 +63,30 @@ async function startSubject(name: string): Promise<Subject> {
   }
 }
 
-/** Hands in so many of one key, and waits until the last of them is parked. */
+/** Hands in so many more of one key, and waits until all of them are parked. */
 async function park(url: string, count: number): Promise<void> {
-  const pool = new Pool(new URL(url).origin, { connections: 16 })
+  const { origin, pathname } = new URL(url)
+  const pool = new Pool(origin, { connections: 16 })
+  const parked = async () => {
+    const { body } = await pool.request({ method: 'GET', path: `/v1/admin/parked?queue=${QUEUE}&limit=1` })
+    return ((await body.json()) as { total: number }).total
+  }
+  const wanted = (await parked()) + count
   let left = count
-  let lastId = ''
   const lane = async () => {
-    while (left > 0) {
-      left--
+    while (left-- > 0) {
       const headers = { 'forebay-key': 'stuck', 'content-type': 'text/plain' }
-      const { body } = await pool.request({ method: 'POST', path: new URL(url).pathname, headers, body: 'stuck' })
-      lastId = ((await body.json()) as { id: string }).id
+      const { statusCode, body } = await pool.request({ method: 'POST', path: pathname, headers, body: 'stuck' })
+      if (statusCode !== 202) throw new Error(`the gateway answered ${statusCode}: ${await body.text()}`)
+      await body.dump()
     }
   }
   await Promise.all(Array.from({ length: 16 }, lane))
-  for (let state = ''; state !== 'parked'; ) {
-    const { body } = await pool.request({ method: 'GET', path: `/v1/tasks/${lastId}` })
-    state = ((await body.json()) as { state: string }).state
+  const giveUpAt = performance.now() + PARKED_WITHIN_MS
+  while ((await parked()) < wanted) {
+    if (performance.now() > giveUpAt) throw new Error(`only ${await parked()} of ${wanted} are parked`)
   }
   await pool.close()
 }
+
+const PARKED_WITHIN_MS = 60_000
