@@ -1,9 +1,20 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Broker, Listener } from '@forebay/broker'
-import type { Store } from '../src/store/store.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type Broker, type Clock, type Listener, systemClock, type Timer } from '@forebay/broker'
+import type { Store, StoredTask } from '../src/store/store.ts'
+import type { Result } from '../src/task.ts'
 import { RESULTS_TOPIC } from '../src/topics.ts'
-import { folder, openLog, openStore, publish, quietTelemetry, recorderOn, result } from './support/results-rig.ts'
+import {
+  bodyOf,
+  folder,
+  openLog,
+  openStore,
+  publish,
+  quietTelemetry,
+  recorderOn,
+  result,
+} from './support/results-rig.ts'
 
 const WITHIN_MS = 10_000
 
@@ -187,6 +198,129 @@ test('stopped at any moment and started again, nothing is missing', async (t) =>
   const found = await Promise.all(Array.from({ length: published }, (_, n) => store.get(`t${n}`)))
   assert.equal(found.filter((task) => task !== null).length, 1_000)
 })
+
+test('a store that is wiped under a running recorder is filled again, each result heard once, none flipped', async (t) => {
+  const broker = await openLog(t)
+  const store = await openStore(t)
+  const recorder = recorderOn(t, broker, store)
+  const heard: string[] = []
+  recorder.onHeard = (_, { taskId, end }) => heard.push(`${taskId} ${bodyOf({ end } as Result)}`)
+  await publish(broker, 0, result('before', 'x'))
+  await recorder.start()
+  await publish(broker, 0, result('t', 'first'), result('t', 'second'))
+  const ends = new Map([[1, await publish(broker, 1, result('elsewhere', 'y'))]])
+  assert.ok(await recorder.appliedTo(1, ends.get(1)!, WITHIN_MS))
+  await store.rebuild(RESULTS_TOPIC)
+  assert.equal(await store.get('t'), null)
+  ends.set(0, await publish(broker, 0, result('t', 'third'), result('after', 'z')))
+  ends.set(1, await publish(broker, 1, result('elsewhere', 'late')))
+  await standsAt(store, ends)
+  const names = ['before', 't', 'after', 'elsewhere']
+  const found = await Promise.all(names.map(async (taskId) => bodyOfStored(await store.get(taskId))))
+  assert.deepEqual(found, ['x', 'first', 'z', 'y'])
+  const lane0 = ['t first', 't second', 't third', 'after z']
+  assert.deepEqual(
+    heard.filter((one) => !one.startsWith('elsewhere')),
+    lane0,
+  )
+  assert.deepEqual(
+    heard.filter((one) => one.startsWith('elsewhere')),
+    ['elsewhere y', 'elsewhere late'],
+  )
+  for (const [lane, end] of ends) assert.ok(await recorder.appliedTo(lane, end, WITHIN_MS))
+  assert.deepEqual(recorder.problems(), [])
+})
+
+test('a store that goes back to an older copy is read to from there', async (t) => {
+  const broker = await openLog(t)
+  const dir = folder(t)
+  const copy = await openStore(t, dir)
+  const fresh = await openStore(t)
+  let current = fresh
+  const recorder = recorderOn(
+    t,
+    broker,
+    switching(() => current),
+  )
+  const heard: string[] = []
+  recorder.onHeard = (_, { taskId }) => heard.push(taskId)
+  await recorder.start()
+  const names = Array.from({ length: 30 }, (_, n) => `t${n}`)
+  const batches = names.slice(0, 10).map((name) => result(name, 'x'))
+  const middle = await publish(broker, 0, ...batches)
+  assert.ok(await recorder.appliedTo(0, middle, WITHIN_MS))
+  const entries = batches.map((one, offset) => ({ kind: 'result' as const, offset, result: one }))
+  await copy.apply({ topic: RESULTS_TOPIC, partition: 0, from: null, next: middle, entries })
+  const end = await publish(broker, 0, ...names.slice(10, 20).map((name) => result(name, 'x')))
+  assert.ok(await recorder.appliedTo(0, end, WITHIN_MS))
+  current = copy
+  await standsAt(copy, new Map([[0, await publish(broker, 0, ...names.slice(20).map((name) => result(name, 'x')))]]))
+  const found = await Promise.all(names.map((name) => copy.get(name)))
+  assert.ok(found.every((one) => one !== null))
+  assert.deepEqual(heard, names)
+})
+
+test('a store that is wiped while nothing new comes is filled again as well', async (t) => {
+  const broker = await openLog(t)
+  const store = await openStore(t)
+  const clock = new HurriedClock()
+  const recorder = recorderOn(t, broker, store, quietTelemetry(), clock)
+  await recorder.start()
+  const end = await publish(broker, 2, result('t', 'x'))
+  assert.ok(await recorder.appliedTo(2, end, WITHIN_MS))
+  await store.rebuild(RESULTS_TOPIC)
+  await standsAt(store, new Map([[2, end]]))
+  assert.equal(bodyOfStored(await store.get('t')), 'x')
+})
+
+test('stopped while it reads again, a recorder ends', async (t) => {
+  const broker = await openLog(t)
+  const store = await openStore(t)
+  const asked = Promise.withResolvers<void>()
+  const refusing = replacing(store, async () => {
+    asked.resolve()
+    return { kind: 'behind', position: null }
+  })
+  const recorder = recorderOn(t, broker, refusing)
+  await recorder.start()
+  await publish(broker, 0, result('t', 'x'))
+  await asked.promise
+  assert.deepEqual(await recorder.stop(), { left: [] })
+})
+
+/** Resolves when the store has come so far in each partition. */
+async function standsAt(store: Store, ends: ReadonlyMap<number, number>): Promise<void> {
+  for (;;) {
+    const positions = await store.positions(RESULTS_TOPIC)
+    if ([...ends].every(([partition, end]) => (positions.get(partition) ?? 0) >= end)) return
+    await sleep(5)
+  }
+}
+
+function bodyOfStored(task: StoredTask | null): string | null {
+  return task?.status.state === 'succeeded' ? Buffer.from(task.status.payload).toString() : null
+}
+
+/** Its timers come a hundred times sooner. */
+class HurriedClock implements Clock {
+  readonly wallMs = systemClock.wallMs
+  readonly monotonicMs = systemClock.monotonicMs
+  readonly sleep = systemClock.sleep
+
+  timer(delayMs: number, callback: () => void): Timer {
+    return systemClock.timer(delayMs / 100, callback)
+  }
+}
+
+function switching(current: () => Store): Store {
+  return new Proxy({} as Store, {
+    get: (_, name) => {
+      const store = current()
+      const member = Reflect.get(store, name)
+      return typeof member === 'function' ? member.bind(store) : member
+    },
+  })
+}
 
 function replacing(store: Store, apply: Store['apply']): Store {
   return {

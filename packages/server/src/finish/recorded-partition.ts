@@ -9,27 +9,35 @@ import type { Recorder, RecorderParts } from './recorder.ts'
  * order of the store and nothing is passed over while an apply is tried again; what is read meanwhile goes together
  * in the next. As long as nobody waits for the store, results are gathered for `GATHER_MS`: a flush to disk costs more
  * than many rows.
+ *
+ * A store that says it is behind (a restored backup, a rebuild) is read to again from where it stands. What has been
+ * heard is not told to be heard again.
  */
 export class RecordedPartition {
-  startedAt = 0
   readonly #recorder: Recorder
   readonly #parts: RecorderParts
   readonly #partition: number
   readonly #stopping = new AbortController()
   #listener: Listener | null = null
   #running: Promise<unknown> = Promise.resolve()
+  #startedAt = 0
+  /** Results below were told to be heard, or had ended before the start. */
+  #heardTo = 0
   /** Next offset to read; null before anything was ever read. */
   #read: number | null
+  /** Where the store stands, as far as is known; null where it has nothing of this partition. */
+  #stored: number | null
   /** What lies below is durable in the store, or gone from the log. */
   #applied: number
-  /** Where the store stands, as far as this reader knows; null before anything was ever stored. */
-  #stored: number | null
+  /** Where to begin reading again, once the store has said that it stands below `#stored`. */
+  #again: { readonly position: number | null } | null = null
   #pending: RecordedEntry[] = []
   #pendingBytes = 0
   #applying = false
   #gathering: Timer | null = null
   #room: (() => void) | null = null
   #undecodable = 0
+  #doubted = false
   #readProblem: string | null = null
   #lossProblem: string | null = null
   #storeProblem: string | null = null
@@ -42,6 +50,15 @@ export class RecordedPartition {
     this.#read = position
     this.#applied = position ?? 0
     this.#stored = position
+  }
+
+  get startedAt(): number {
+    return this.#startedAt
+  }
+
+  set startedAt(offset: number) {
+    this.#startedAt = offset
+    this.#heardTo = offset
   }
 
   async open(): Promise<void> {
@@ -81,8 +98,15 @@ export class RecordedPartition {
     })
   }
 
+  /** What somebody found the store to hold: it is asked itself whether it has lost what it was given. */
+  doubt(position: number | null): void {
+    if (this.#stored === null || (position !== null && position >= this.#stored)) return
+    this.#doubted = true
+    this.#applyNow()
+  }
+
   problems(): readonly string[] {
-    const behind = this.startedAt - this.#applied
+    const behind = this.#startedAt - this.#applied
     const catchingUp =
       behind > 0 ? `${behind} results of partition ${this.#partition} from before the start are not stored yet` : null
     return [this.#readProblem, this.#lossProblem, this.#storeProblem, catchingUp].filter((one) => one !== null)
@@ -101,10 +125,13 @@ export class RecordedPartition {
     const { signal } = this.#stopping
     for (let failures = 0; !signal.aborted; failures++) {
       try {
+        this.#beginAgain()
         if (this.#listener === null) await this.open()
-        for await (const records of this.#listener!) {
+        for await (const records of this.#again === null ? this.#listener! : NOTHING) {
           failures = 0
           this.#readProblem = null
+          // What it was asked for before counts no more.
+          if (this.#again !== null) break
           this.#take(records)
           await this.#untilRoom()
           if (signal.aborted) return
@@ -116,8 +143,20 @@ export class RecordedPartition {
       }
       await this.#listener?.close().catch(() => {})
       this.#listener = null
-      await this.#pause(failures)
+      if (this.#again === null) await this.#pause(failures)
     }
+  }
+
+  /** Whatever was read and is not stored is read again, too. */
+  #beginAgain(): void {
+    if (this.#again === null) return
+    const { position } = this.#again
+    this.#again = null
+    this.#read = position
+    this.#stored = position
+    this.#applied = position ?? 0
+    this.#pending = []
+    this.#pendingBytes = 0
   }
 
   #take(records: readonly LogRecord[]): void {
@@ -136,12 +175,13 @@ export class RecordedPartition {
         continue
       }
       if (reported.kind === 'result') {
-        if (record.offset >= this.startedAt) this.#recorder.onHeard(this.#partition, reported.result)
+        if (record.offset >= this.#heardTo) this.#recorder.onHeard(this.#partition, reported.result)
         awaited ||= this.#recorder.isAwaited(reported.result.taskId)
         this.#pending.push({ kind: 'result', offset: record.offset, result: reported.result })
       } else this.#pending.push({ kind: 'note', offset: record.offset, note: reported.note })
       this.#pendingBytes += record.value?.length ?? 0
     }
+    this.#heardTo = Math.max(this.#heardTo, this.#read!)
     const full = this.#pending.length >= GATHERED_MAX || this.#pendingBytes >= PENDING_BYTES_MAX
     if (awaited || full) this.#applyNow()
     else this.#gathering ??= this.#parts.clock.timer(GATHER_MS, () => this.#applyNow())
@@ -156,28 +196,36 @@ export class RecordedPartition {
   async #apply(): Promise<void> {
     if (this.#applying) return
     this.#applying = true
-    while (this.#applied < this.#read! && !this.#stopping.signal.aborted) {
+    while (this.#mayApply()) {
       const entries = this.#pending
       const next = this.#read!
       this.#pending = []
       this.#pendingBytes = 0
+      this.#doubted = false
       this.#room?.()
       if (await this.#store(next, entries)) this.#advance(next, entries)
     }
     this.#applying = false
   }
 
-  /** Tries for ever: a result that is passed over would be lost. False when the process stops. */
+  #mayApply(): boolean {
+    if (this.#stopping.signal.aborted || this.#again !== null || this.#read === null) return false
+    return this.#applied < this.#read || this.#doubted
+  }
+
+  /** Tries for ever: a result that is passed over would be lost. False when the process stops, or reads again. */
   async #store(next: number, entries: readonly RecordedEntry[]): Promise<boolean> {
     const { store, telemetry } = this.#parts
     for (let failures = 0; !this.#stopping.signal.aborted; failures++) {
       try {
         const batch = { topic: RESULTS_TOPIC, partition: this.#partition, from: this.#stored, next, entries }
         const report = await store.apply(batch)
-        if (report.kind === 'behind')
-          throw new Error(`The store stands at ${report.position}, its reader at ${batch.from}.`)
-        if (report.duplicates > 0) telemetry.metrics.duplicateResults.inc(report.duplicates)
         this.#storeProblem = null
+        if (report.kind === 'behind') {
+          this.#fellBehind(report.position)
+          return false
+        }
+        if (report.duplicates > 0) telemetry.metrics.duplicateResults.inc(report.duplicates)
         return true
       } catch (error) {
         if (this.#stopping.signal.aborted) return false
@@ -187,6 +235,16 @@ export class RecordedPartition {
       }
     }
     return false
+  }
+
+  /** The listener ends, and whoever reads from it begins again. */
+  #fellBehind(position: number | null): void {
+    const facts = { topic: RESULTS_TOPIC, partition: this.#partition, stored: this.#stored, position }
+    this.#parts.telemetry.log.warn(facts, 'the store has lost results that it had; reading them again')
+    this.#again = { position }
+    this.#applied = position ?? 0
+    this.#room?.()
+    void this.#listener?.close().catch(() => {})
   }
 
   #advance(next: number, entries: readonly RecordedEntry[]): void {
@@ -227,6 +285,7 @@ export class RecordedPartition {
   }
 }
 
+const NOTHING: readonly (readonly LogRecord[])[] = []
 /** How long results may be gathered before they are stored. ms */
 const GATHER_MS = 50
 /** As many are stored at once. */

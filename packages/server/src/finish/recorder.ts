@@ -1,4 +1,4 @@
-import type { Broker, Clock, Random } from '@forebay/broker'
+import type { Broker, Clock, Random, Timer } from '@forebay/broker'
 import { ForebayError } from '@forebay/protocol'
 import type { Running, StopReport } from '../lifecycle.ts'
 import type { Store } from '../store/store.ts'
@@ -10,6 +10,8 @@ import { RecordedPartition } from './recorded-partition.ts'
 /**
  * Keeps the results topic in the store. A store that is not shared belongs to one process, so its recorder reads every
  * partition from the store's own positions, without a group: a group would give each process only a part of the answers.
+ * A store that has lost what it had (a restored backup, a rebuild) heals by itself: within `CHECK_MS`, also where nothing
+ * new is published, its partitions are read again from where it stands.
  */
 export interface Recorder extends Running {
   /**
@@ -55,6 +57,7 @@ class LogRecorder implements Recorder {
   isAwaited: Recorder['isAwaited'] = () => false
   readonly #parts: RecorderParts
   readonly #partitions: RecordedPartition[] = []
+  #checking: Timer | null = null
   #stopping: Promise<StopReport> | null = null
   #resolveStopped: (report: StopReport) => void = () => {}
 
@@ -80,6 +83,7 @@ class LogRecorder implements Recorder {
       if (recorded !== undefined) recorded.startedAt = end
     }
     for (const one of this.#partitions) one.run()
+    this.#checkLater()
   }
 
   startedAt(partition: number): number {
@@ -103,13 +107,32 @@ class LogRecorder implements Recorder {
     await this.stop()
   }
 
+  #checkLater(): void {
+    if (this.#stopping !== null) return
+    this.#checking = this.#parts.clock.timer(CHECK_MS, () => void this.#check())
+  }
+
+  async #check(): Promise<void> {
+    try {
+      const positions = await this.#parts.store.positions(RESULTS_TOPIC)
+      for (const [partition, one] of this.#partitions.entries()) one.doubt(positions.get(partition) ?? null)
+    } catch {
+      // Writes meet the same trouble and say so.
+    }
+    this.#checkLater()
+  }
+
   async #stop(): Promise<StopReport> {
+    this.#checking?.cancel()
     await Promise.all(this.#partitions.map((one) => one.stop()))
     const report = { left: [] }
     this.#resolveStopped(report)
     return report
   }
 }
+
+/** How often the store is asked whether it still has what it was given. ms */
+const CHECK_MS = 5_000
 
 /** Reading on would skip whatever is published until the log has grown as long again. */
 function shorterThanRead(partition: number, position: number, end: number): ForebayError {

@@ -45,12 +45,18 @@ export function quietTelemetry(): Telemetry {
   return { log: pino({ level: 'silent' }), metrics: createMetrics() }
 }
 
-export function recorderOn(t: TestContext, broker: Broker, store: Store, telemetry = quietTelemetry()): Recorder {
+export function recorderOn(
+  t: TestContext,
+  broker: Broker,
+  store: Store,
+  telemetry = quietTelemetry(),
+  clock = systemClock,
+): Recorder {
   const recorder = createRecorder({
     broker,
     store,
     partitions: LANES,
-    clock: systemClock,
+    clock,
     random: impatient,
     telemetry,
   })
