@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict'
+import { hash } from 'node:crypto'
+import { Writable } from 'node:stream'
 import { after, before, type TestContext, test } from 'node:test'
 import { create } from '@bufbuild/protobuf'
 import { type Broker, type LogRecord, PublishError, type RecordToPublish } from '@forebay/broker'
 import { CancelRequestSchema, type CancelResponse, grpcDefinition, TaskService, TaskState } from '@forebay/protocol'
 import { Client, credentials, Metadata, Server, ServerCredentials, type ServiceError, status } from '@grpc/grpc-js'
+import { pino } from 'pino'
 import { decodeCancellation } from '../src/control.ts'
 import { noteRecord } from '../src/records.ts'
 import type { Result } from '../src/task.ts'
@@ -95,7 +98,7 @@ test('who does not own a task learns nothing of it, and nothing happens to it', 
   const id = await submit()
   const published = await reach(rig)
   const foreign = await cancel(id, 'b')
-  const unknown = await cancel(`A${id.slice(1)}`, 'b')
+  const unknown = await cancel(damaged(id), 'b')
   assert.deepEqual([foreign.status, unknown.status], [404, 404])
   assert.equal(foreign.text, unknown.text)
   for (const text of ['x', '__proto__', '%2e%2e', `${id}A`, 'A'.repeat(1_024)]) {
@@ -109,6 +112,31 @@ test('who does not own a task learns nothing of it, and nothing happens to it', 
   assert.equal(error.code, status.NOT_FOUND)
   assert.equal(await reach(rig), published)
   assert.equal(((await get(`/v1/tasks/${id}`)).body as View).state, 'pending')
+})
+
+test('an operator cancels what is anybody’s, and that is written down', async (t) => {
+  const lines: { audit?: boolean }[] = []
+  const sink = new Writable({
+    write(chunk: Buffer, _encoding, done) {
+      lines.push(JSON.parse(chunk.toString()))
+      done()
+    },
+  })
+  const keys = [...auth.keys, { principal: 'root', sha256: hash('sha256', 'r'), operator: true }]
+  const own = await openDoorsRig({ auth: { keys }, log: pino({}, sink) })
+  t.after(() => own.stop())
+  const id = await submit(own.url)
+  assert.equal((await cancel(id, 'b', own.url)).status, 404)
+  assert.equal((await cancel(id, 'r', own.url)).status, 200)
+  assert.equal(((await get(`/v1/tasks/${id}`, '', own.url)).body as View).state, 'cancelled')
+  assert.equal((await cancel(damaged(id), 'r', own.url)).status, 404)
+  const [line, ...more] = lines.filter(({ audit }) => audit === true) as object[]
+  assert.deepEqual(more, [])
+  const { principal, action, queue, task, owner, state } = line as Record<string, string>
+  assert.deepEqual(
+    [principal, action, queue, task, owner, state],
+    ['root', 'task.cancel', 'orders', id, 'ann', 'cancelled'],
+  )
 })
 
 test('of cancelling and ending at once one wins, and everybody is told of the same one', async () => {
@@ -254,6 +282,10 @@ function cancelByGrpc(id: string, key = 'a'): Promise<CancelResponse> {
       error === null ? resolve(response as CancelResponse) : reject(error),
     )
   })
+}
+
+function damaged(id: string): string {
+  return id.slice(0, -1) + (id.endsWith('A') ? 'B' : 'A')
 }
 
 /** How many results and notes there are. */

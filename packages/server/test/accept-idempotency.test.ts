@@ -7,7 +7,6 @@ import { systemClock } from '@forebay/broker'
 import { fingerprint, readIdempotencyKey } from '../src/accept/idempotency.ts'
 import { embeddedStore } from '../src/store/embedded/embedded.ts'
 import type { Store } from '../src/store/store.ts'
-import { clockAhead } from './support/clock-ahead.ts'
 import { accessKeys, type DoorsRig, openDoorsRig, queueOptions } from './support/doors-rig.ts'
 
 const auth = accessKeys({ ann: 'anns', bob: 'bobs' })
@@ -103,7 +102,7 @@ test('a claim that nobody finished is taken up with the id that it had', async (
   await rm(storeDir, { recursive: true })
 })
 
-test('two gateways on one store make one task of one key, whoever of them dies in between', async () => {
+test('two gateways on one store make one task of one key, whoever of them dies in between', async (t) => {
   // The first one claims the key, appends, and dies before anybody hears of it: its answer is lost, so is its confirm.
   const wrapStore = (store: Store) => withFaults(store, { confirm: () => new Promise(() => {}) })
   let aheadMs = 0
@@ -113,7 +112,15 @@ test('two gateways on one store make one task of one key, whoever of them dies i
   await store.open()
   const one = await openDoorsRig({ auth, sharedStore: store, wrapStore })
   const two = await openDoorsRig({ auth, sharedStore: store, shared: one })
-  const lost = post('orders', 'eight', 'key-8', {}, one.url).catch(() => null)
+  let lost: Promise<unknown> | null = null
+  t.after(async () => {
+    await two.stop()
+    await one.stop()
+    await lost
+    await store.close()
+    await rm(storeDir, { recursive: true })
+  })
+  lost = post('orders', 'eight', 'key-8', {}, one.url).catch(() => null)
   while ((await one.kept('orders')) === 0) await new Promise((resolve) => setTimeout(resolve, 5))
   const early = await post('orders', 'eight', 'key-8', {}, two.url)
   assert.equal(early.status, 409, 'as far as the store can tell the first one is still at it')
@@ -127,15 +134,15 @@ test('two gateways on one store make one task of one key, whoever of them dies i
   const [first] = await idsIn(one)
   assert.deepEqual([...places], [`/v1/tasks/${first}`], 'it is the task that the first one had appended')
   assert.equal(new Set(await idsIn(one)).size, 1)
-  await two.stop()
-  await one.stop()
-  await lost
-  await store.close()
-  await rm(storeDir, { recursive: true })
 })
 
-test('an answer says until when its key holds, by the window of its queue; then the key is free', async () => {
-  const clock = clockAhead()
+test('an answer says until when its key holds, by the window of its queue; then the key is free', async (t) => {
+  let aheadMs = 0
+  const clock = {
+    ...systemClock,
+    wallMs: () => systemClock.wallMs() + aheadMs,
+    monotonicMs: () => systemClock.monotonicMs() + aheadMs,
+  }
   const queues = [
     queueOptions('orders', { idempotency: { required: false, windowMs: 60_000 } }),
     queueOptions('photos', { idempotency: { required: false, windowMs: 7_200_000 } }),
@@ -144,6 +151,11 @@ test('an answer says until when its key holds, by the window of its queue; then 
   const store = embeddedStore({ dir: storeDir, retentionMs: 86_400_000, clock })
   await store.open()
   const rig = await openDoorsRig({ auth, queues, clock, sharedStore: store })
+  t.after(async () => {
+    await rig.stop()
+    await store.close()
+    await rm(storeDir, { recursive: true })
+  })
   for (const { name, idempotency } of queues) {
     for (const replayed of [null, 'true']) {
       const response = await post(name, 'nine', 'key-9', {}, rig.url)
@@ -160,25 +172,22 @@ test('an answer says until when its key holds, by the window of its queue; then 
     headers: { authorization: 'Bearer anns' },
   })
   assert.equal(keyless.headers.get('forebay-idempotency-expires'), null)
-  clock.aheadMs = 60_000
+  aheadMs = 60_000
   const next = await post('orders', 'another', 'key-9', {}, rig.url)
   assert.deepEqual([next.status, next.headers.get('idempotent-replayed')], [202, null])
   assert.equal((await post('photos', 'another', 'key-9', {}, rig.url)).status, 422)
-  await rig.stop()
-  await store.close()
-  await rm(storeDir, { recursive: true })
 })
 
-test('a queue may take no task without a key', async () => {
+test('a queue may take no task without a key', async (t) => {
   const queues = [queueOptions('orders', { idempotency: { required: true, windowMs: 60_000 } })]
   const rig = await openDoorsRig({ auth, queues })
+  t.after(() => rig.stop())
   const headers = { authorization: 'Bearer anns' }
   const refused = await fetch(`${rig.url}/v1/queues/orders/tasks`, { method: 'POST', headers })
   assert.equal(refused.status, 400)
   assert.equal(((await refused.json()) as { code: string }).code, 'IDEMPOTENCY_KEY_MISSING')
   assert.equal(await rig.kept('orders'), 0)
   assert.equal((await post('orders', 'ten', 'key-10', {}, rig.url)).status, 202)
-  await rig.stop()
 })
 
 test('the key may be bare or quoted, visible ASCII of 1 to 255 characters', () => {

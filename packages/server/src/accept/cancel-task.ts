@@ -7,27 +7,38 @@ import type { Result } from '../task.ts'
 import type { Telemetry } from '../telemetry.ts'
 import type { ReadTask, TaskRead } from './read-task.ts'
 import type { TaskIdParts } from './task-id.ts'
+import type { TaskOwner } from './task-owner.ts'
 
 /**
  * Ends a task as cancelled, for every door, and answers with how it stands then. A cancellation is a result like any
  * other: it goes to the task's lane, and the first result there is the task's (P2). So this says what won: the task,
- * cancelled, or TASK_ENDED. A task that was cancelled before is answered the same again.
+ * cancelled, or TASK_ENDED. A task that was cancelled before is answered the same again. An operator who cancels a task
+ * of somebody else leaves an audit line.
  *
  * Throws what `ReadTask` throws, NOT_ACCEPTED when it certainly was not cancelled, OUTCOME_UNKNOWN and STORE_BEHIND
  * when it may have been: asking again tells.
  */
-export type CancelTask = (text: string, owner: string) => Promise<TaskRead>
+export type CancelTask = (text: string, principal: string) => Promise<TaskRead>
 
 export interface CancelTaskParts {
   readonly broker: Broker
   readonly replies: Replies
   readonly readTask: ReadTask
+  readonly ownerOf: TaskOwner
   readonly clock: Clock
   readonly telemetry: Telemetry
 }
 
-export function createCancelTask({ broker, replies, readTask, clock, telemetry }: CancelTaskParts): CancelTask {
-  return async (text, owner) => {
+export function createCancelTask({
+  broker,
+  replies,
+  readTask,
+  ownerOf,
+  clock,
+  telemetry,
+}: CancelTaskParts): CancelTask {
+  return async (text, principal) => {
+    const owner = ownerOf(text, principal)
     const { id, view } = await readTask(text, owner, 0)
     let known = view
     // More than once only where an operator's redrive gives the task a new life in between.
@@ -38,6 +49,10 @@ export function createCancelTask({ broker, replies, readTask, clock, telemetry }
       known = await replies.read(id, STORED_WITHIN_MS)
     }
     if (!hasEnded(known)) throw notStored(id)
+    if (owner !== principal) {
+      const about = { principal, action: 'task.cancel', queue: known.queue, task: id.id, owner, state: known.state }
+      telemetry.log.info({ audit: true, ...about }, 'an operator acted')
+    }
     if (known.state === 'cancelled') return { id, view: known }
     throw new ForebayError('TASK_ENDED', `The task has ended ${known.state}; it cannot be cancelled any more.`, {
       members: { task: id.id, state: known.state, attempts: known.attempts },

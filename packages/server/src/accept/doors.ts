@@ -17,6 +17,7 @@ import { authenticator, operatorsAmong } from './principal.ts'
 import { createReadTask } from './read-task.ts'
 import { createSubmit } from './submit.ts'
 import { createTaskIds, type TaskIdKeys } from './task-id.ts'
+import { taskOwner } from './task-owner.ts'
 
 /** The first step of a task: every door into it, and the one road behind them. */
 export interface Doors {
@@ -62,7 +63,9 @@ export function createDoors(parts: DoorsParts): Doors {
   const submit = createSubmit({ broker, replies, store, large, ids, clock, telemetry })
   const largeAnswers = createLargeAnswers({ blobs: large?.blobs ?? null, retentionMs, clock })
   const readTask = createReadTask({ ids, broker, replies, clock, retentionMs })
-  const cancelTask = createCancelTask({ broker, replies, readTask, clock, telemetry })
+  const isOperator = operatorsAmong(auth.keys)
+  const ownerOf = taskOwner({ ids, isOperator, keys: auth.keys })
+  const cancelTask = createCancelTask({ broker, replies, readTask, ownerOf, clock, telemetry })
   const road = {
     http,
     queues,
@@ -80,7 +83,6 @@ export function createDoors(parts: DoorsParts): Doors {
   const { recordBytesMax } = broker.capabilities
   const parked = parkedRoutes({ parking: delays ? store.parking : null, queues, recordBytesMax })
   const adminRoutes = [...parked, ...(parts.adminRoutes ?? [])]
-  const isOperator = operatorsAmong(auth.keys)
   return {
     admission,
     http: createHttpDoor({ ...road, isOperator, adminRoutes, health }),
