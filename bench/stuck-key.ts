@@ -16,24 +16,18 @@ export interface StuckKeyOptions {
 
 /**
  * Round trips of 200 keys, with and without one key that is parked and has a long line behind it: two servers, measured
- * in turn. True when the others keep `SHARE_LEAST` of their throughput and the line costs no memory.
+ * in turn. True when the others keep `SHARE_LEAST` of their throughput. Then the line is made longer, for its memory.
  */
 export async function stuckKey({ rounds, seconds, behind }: StuckKeyOptions): Promise<boolean> {
   const machine = describeMachine()
   await using free = await startSubject('none parked')
   await using stuck = await startSubject('one parked')
-  await park(stuck.url, 100)
-  const before = residentBytes(stuck.pid)
   await park(stuck.url, behind)
   const pair = { rounds, seconds, connections: 64, keys: 200 }
   const { ratio: share, samples } = await comparePair(free, stuck, pair)
-  const grownBytes = residentBytes(stuck.pid) - before
-  const bytesEach = grownBytes / behind
   console.log(`throughput of the other keys: ${share.toFixed(2)} of that without a parked key (goal ${SHARE_LEAST})`)
-  console.log(
-    `memory: ${(grownBytes / 2 ** 20).toFixed(1)} MiB more with ${behind} behind (${bytesEach.toFixed(0)} bytes each)`,
-  )
-  await store('stuck-key', { machine, behind, share, grownBytes, samples })
+  const line = await lengthen(stuck, behind)
+  await store('stuck-key', { machine, behind, share, samples, line })
   return share >= SHARE_LEAST
 }
 
@@ -44,6 +38,20 @@ const WORKER = fileURLToPath(new URL('subjects/stuck-worker.ts', import.meta.url
 interface Subject extends AsyncDisposable, Side {
   readonly pid: number
 }
+
+/** Makes the line longer, a part at a time, and looks at the memory of the server after each. */
+async function lengthen({ url, pid }: Subject, behind: number): Promise<object[]> {
+  const points: object[] = []
+  for (let part = 1; part <= PARTS; part++) {
+    await park(url, behind)
+    const tasks = (part + 1) * behind
+    const residentMiB = residentBytes(pid) / 2 ** 20
+    points.push({ tasks, residentMiB })
+    console.log(`${String(tasks).padStart(7)} behind the parked one: ${residentMiB.toFixed(1)} MiB resident`)
+  }
+  return points
+}
+const PARTS = 5
 
 async function startSubject(name: string): Promise<Subject> {
   await using stack = new AsyncDisposableStack()
