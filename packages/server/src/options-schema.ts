@@ -1,4 +1,5 @@
 import type { TSchema } from 'typebox'
+import { blobsField } from './options/blobs-field.ts'
 import { breakerField } from './options/breaker-field.ts'
 import { brokerField, kafkaField } from './options/broker-fields.ts'
 import { fairnessField } from './options/fairness-field.ts'
@@ -155,6 +156,7 @@ export const optionsField = object('Configuration of Forebay. Everything has a d
       place.refuse(given, `There is no store ${quote(given)}; this version has the embedded one.`, 'Write embedded.')
     },
   }),
+  blobs: blobsField,
   data: path('Folder of what is embedded.', './.forebay'),
   instance: text('Names this process in logs, and picks its lane. Default: host name and HTTP port.', {
     pattern: '^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$',

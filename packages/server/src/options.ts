@@ -68,6 +68,8 @@ export type StoreOptions =
 export interface BlobOptions {
   /** Larger ones go out of the record. Default 512 KiB. bytes */
   readonly aboveBytes: number
+  /** Largest answer of a worker or target where there is a place for large ones. Default 16 MiB. bytes */
+  readonly resultBytesMax: number
   /** Default: a folder in `data` with the embedded broker; null keeps everything in records. */
   readonly place:
     | { readonly kind: 'folder'; readonly dir: string }

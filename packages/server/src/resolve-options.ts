@@ -4,6 +4,7 @@ import { formatAddress } from './options/address.ts'
 import { type Fault, Place, quote } from './options/field.ts'
 import { type FileContext, type FileReader, fileReader } from './options/file-reader.ts'
 import { parkingPlace } from './options/refuse-unparkable.ts'
+import { resolveBlobs } from './options/resolve-blobs.ts'
 import { resolveQueues } from './options/resolve-queues.ts'
 import { formatSize } from './options/size.ts'
 import type { AuthOptions, Role, ServerOptions } from './options.ts'
@@ -47,6 +48,7 @@ function resolveRead(read: ReadOptions, place: Place, context: ResolveContext): 
     const message = `A body of http.bodyMax (${least}) would never fit into ${formatSize(http.acceptingMax)}.`
     place.at('http', 'acceptingMax').refuse(http.acceptingMax, message, `Write ${least} or more.`)
   }
+  const dataDir = files.absolute(read.data!, place.at('data'))
   const broker = resolveBroker(read, place.at('kafka', 'tls'), files)
   const store = { kind: read.store }
   return {
@@ -54,8 +56,8 @@ function resolveRead(read: ReadOptions, place: Place, context: ResolveContext): 
     roles: resolveRoles(read.roles, place.at('roles')),
     broker,
     store,
-    blobs: { aboveBytes: 512 * 1024, place: null },
-    dataDir: files.absolute(read.data!, place.at('data')),
+    blobs: resolveBlobs(read, dataDir, place.at('blobs'), files),
+    dataDir,
     http: {
       ...http.listen,
       bodyBytesMax: http.bodyMax,

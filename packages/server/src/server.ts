@@ -6,15 +6,21 @@ import { createDoors, type Doors } from './accept/doors.ts'
 import { addGrpcServices, type GrpcServices } from './accept/grpc-services.ts'
 import type { Health } from './accept/health-answers.ts'
 import { createHealthDoor, type HealthDoor } from './accept/health-door.ts'
+import type { BlobStore } from './blobs/blob-store.ts'
+import { BlobSweeps } from './blobs/blob-sweeps.ts'
+import { withBlobs } from './blobs/blob-target.ts'
+import { BytesGate } from './blobs/bytes-gate.ts'
+import { watchedBlobs } from './blobs/watched.ts'
 import { CONTROL_TOPIC_SPEC } from './control.ts'
 import { deadRoutes } from './dead/admin-routes.ts'
 import { type Cancellations, startCancellations } from './dispatch/cancellations.ts'
 import { type QueueDispatcher, startQueueDispatcher } from './dispatch/queue-dispatcher.ts'
 import { createTarget } from './execute/create-target.ts'
+import { RESULT_BYTES_MAX_DEFAULT } from './execute/limits.ts'
 import type { Target } from './execute/target.ts'
-import { WORKER_SERVER_OPTIONS } from './execute/worker-server-options.ts'
+import { serverOptionsFor } from './execute/worker-server-options.ts'
 import { WorkerSessions } from './execute/worker-sessions.ts'
-import { createFinisher, type Finisher } from './finish/finisher.ts'
+import { createFinisher, type Finisher, RECORD_HEADROOM_BYTES } from './finish/finisher.ts'
 import { createRecorder, type Recorder } from './finish/recorder.ts'
 import { type Running, STOP_GRACE_MS_DEFAULT, type StopOptions, type StopReport } from './lifecycle.ts'
 import type { ServerOptions } from './options.ts'
@@ -27,9 +33,11 @@ import { deadTopic, RESULTS_TOPIC } from './topics.ts'
 
 export interface ServerParts {
   readonly options: ServerOptions
-  /** Neither is open yet; the server opens both and closes both. */
+  /** None of them is open yet; the server opens them and closes them. */
   readonly broker: Broker
   readonly store: Store
+  /** Default: none, and everything goes into records. */
+  readonly blobs?: BlobStore | null
   readonly clock: Clock
   readonly random: Random
   readonly telemetry: Telemetry
@@ -58,6 +66,7 @@ export function createServer(parts: ServerParts): Server {
 class ComposedServer implements Server {
   readonly stopped: Promise<StopReport>
   readonly #parts: ServerParts
+  readonly #blobs: BlobStore | null
   readonly #grpc: GrpcServer
   #services: GrpcServices | null = null
   #keys: ClusterKeys | null = null
@@ -68,6 +77,7 @@ class ComposedServer implements Server {
   #sessions: WorkerSessions | null = null
   #finisher: Finisher | null = null
   #cancellations: Cancellations | null = null
+  #blobSweeps: BlobSweeps | null = null
   readonly #targets: Target[] = []
   readonly #dispatchers: QueueDispatcher[] = []
   #starting: Promise<ServerAddresses> | null = null
@@ -81,7 +91,9 @@ class ComposedServer implements Server {
 
   constructor(parts: ServerParts) {
     this.#parts = parts
-    this.#grpc = new GrpcServer(WORKER_SERVER_OPTIONS)
+    const { options, blobs = null, telemetry } = parts
+    this.#blobs = blobs === null ? null : watchedBlobs(blobs, telemetry.log)
+    this.#grpc = new GrpcServer(serverOptionsFor(Math.max(options.http.bodyBytesMax, this.#resultBytesMax())))
     this.stopped = new Promise((resolve) => {
       this.#resolveStopped = resolve
     })
@@ -126,6 +138,7 @@ class ComposedServer implements Server {
     const lanes = partitionsOf(RESULTS_TOPIC)
     const records = options.roles.has('gateway') || options.roles.has('recorder')
     if (records || this.#parking() !== null) await store.open()
+    await this.#openBlobs()
     if (records) await this.#startRecorder(lanes)
     signal.throwIfAborted()
     if (options.roles.has('gateway')) await this.#makeDoors(partitionsOf)
@@ -144,6 +157,13 @@ class ComposedServer implements Server {
     const counts = new Map<string, number>()
     for (const { topic } of await broker.inspect({ topics })) counts.set(topic, (counts.get(topic) ?? 0) + 1)
     return counts
+  }
+
+  async #openBlobs(): Promise<void> {
+    if (this.#blobs === null) return
+    const { clock, telemetry } = this.#parts
+    await this.#blobs.open()
+    this.#blobSweeps = new BlobSweeps(this.#blobs, clock, telemetry.log)
   }
 
   async #startRecorder(lanes: number): Promise<void> {
@@ -171,12 +191,14 @@ class ComposedServer implements Server {
       keys: this.#keys,
       replies: this.#replies!,
       delays: usableParking(store, broker) !== null,
+      large: this.#blobs === null ? null : { blobs: this.#blobs, aboveBytes: options.blobs.aboveBytes },
       adminRoutes: deadRoutes({
         broker,
         clock,
         queues: options.queues,
         lanes: partitionsOf(RESULTS_TOPIC),
         knownGeneration: async (taskId) => (await store.get(taskId))?.generation ?? null,
+        blobs: this.#blobs,
       }),
       health: () => this.#health(),
     })
@@ -186,8 +208,15 @@ class ComposedServer implements Server {
   #makeSessions(): void {
     const { options, clock, telemetry } = this.#parts
     const { sessionsMax, leaseMs } = options.grpc
-    this.#sessions = new WorkerSessions({ queues: options.queues, sessionsMax, leaseMs, clock, ...telemetry })
+    const resultBytesMax = this.#resultBytesMax()
+    const common = { queues: options.queues, resultBytesMax, clock, ...telemetry }
+    this.#sessions = new WorkerSessions({ ...common, sessionsMax, leaseMs })
     this.#grpc.addService(this.#sessions.definition, this.#sessions.handlers)
+  }
+
+  /** An answer that stays in its record must fit there. */
+  #resultBytesMax(): number {
+    return this.#blobs === null ? RESULT_BYTES_MAX_DEFAULT : this.#parts.options.blobs.resultBytesMax
   }
 
   #grpcServices() {
@@ -203,14 +232,18 @@ class ComposedServer implements Server {
   async #startDispatchers(lanes: number, partitionsOf: (topic: string) => number): Promise<void> {
     const { options, broker, clock, random, telemetry } = this.#parts
     const { log, metrics } = telemetry
-    this.#finisher = createFinisher({ broker, clock, random, log, metrics })
+    this.#finisher = createFinisher({ broker, blobs: this.#blobs, clock, random, log, metrics })
     const finisher = this.#finisher
     this.#cancellations = startCancellations({ broker, clock, random, log })
     const cancellations = this.#cancellations
     const parking = this.#parking()
+    const inRecordBytesMax = broker.capabilities.recordBytesMax - RECORD_HEADROOM_BYTES
+    const aboveBytes = Math.min(options.blobs.aboveBytes, inRecordBytesMax)
+    const bodies = new BytesGate(BODIES_BYTES_MAX, Number.POSITIVE_INFINITY)
     for (const queue of options.queues.values()) {
-      const target = createTarget(queue, { workers: this.#sessions!, clock, random })
-      this.#targets.push(target)
+      const resultBytesMax = this.#resultBytesMax()
+      const target = createTarget(queue, { workers: this.#sessions!, clock, random, resultBytesMax })
+      this.#targets.push(withBlobs({ target, blobs: this.#blobs, aboveBytes, bodies, clock, random, log }))
     }
     const started = [...options.queues.values()].map(async (queue, index) => {
       const target = this.#targets[index]!
@@ -270,6 +303,8 @@ class ComposedServer implements Server {
     await this.#recorder?.stop()
     await this.#healthDoor?.close()
     await this.#keys?.close()
+    await this.#blobSweeps?.stop()
+    await this.#blobs?.close()
     await store.close()
     await broker.close()
     this.#resolveStopped({ left })
@@ -283,6 +318,9 @@ class ComposedServer implements Server {
     await closed
   }
 }
+
+/** Large bodies that are in memory on their way to workers and targets; attempts beyond it wait. */
+const BODIES_BYTES_MAX = 128 * 1024 * 1024
 
 function topicsOf({ queues, partitions, retentionMs }: ServerOptions): TopicSpec[] {
   const topics: TopicSpec[] = [CLUSTER_TOPIC_SPEC, CONTROL_TOPIC_SPEC, { name: RESULTS_TOPIC, partitions, retentionMs }]

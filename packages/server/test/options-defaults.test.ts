@@ -22,7 +22,11 @@ test('an empty file, an empty object and nothing at all mean the documented defa
       },
       grpc: { host: '127.0.0.1', port: 8081, sessionsMax: 1_000, leaseMs: 15_000 },
       auth: { keys: [] },
-      blobs: { aboveBytes: 524_288, place: null },
+      blobs: {
+        aboveBytes: 524_288,
+        resultBytesMax: 16_777_216,
+        place: { kind: 'folder', dir: '/srv/.forebay/blobs' },
+      },
       queues: new Map(),
       partitions: 12,
       retentionMs: 86_400_000,

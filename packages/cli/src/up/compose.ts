@@ -13,7 +13,7 @@ export interface Composition {
 
 /** Loads the server only now: no other command needs it, and it takes a few hundred milliseconds. */
 export async function compose(options: ServerOptions, log: Logger): Promise<Composition> {
-  const { createMetrics, createServer, embeddedStore } = await import('@forebay/server')
+  const { createBlobs, createMetrics, createServer, embeddedStore } = await import('@forebay/server')
   const metrics = createMetrics()
   const broker = await openBroker(options, log)
   const store = embeddedStore({
@@ -22,7 +22,8 @@ export async function compose(options: ServerOptions, log: Logger): Promise<Comp
     clock: systemClock,
   })
   const telemetry = { log, metrics }
-  const server = createServer({ options, broker, store, clock: systemClock, random: systemRandom, telemetry })
+  const blobs = createBlobs(options, { clock: systemClock, random: systemRandom })
+  const server = createServer({ options, broker, store, blobs, clock: systemClock, random: systemRandom, telemetry })
   return { server, broker, metrics }
 }
 
@@ -62,10 +63,14 @@ export async function openBroker(options: ServerOptions, log: Logger): Promise<B
   })
 }
 
-/** Room for the largest body that is taken, with its key and headers, also as a dead letter; never less than a result. */
-function recordBytesMax({ http, queues }: ServerOptions): number {
-  const bodies = [...queues.values()].map((queue) => queue.bodyBytesMax)
-  return Math.max(RECORD_BYTES_LEAST, http.bodyBytesMax, ...bodies) + RECORD_HEADROOM_BYTES
+/**
+ * Room for the largest body that stays in the log, with its key and headers, also as a dead letter; never less than a
+ * result.
+ */
+function recordBytesMax({ http, queues, blobs }: ServerOptions): number {
+  const bodies = Math.max(http.bodyBytesMax, ...[...queues.values()].map((queue) => queue.bodyBytesMax))
+  const inRecords = blobs.place === null ? bodies : Math.min(bodies, blobs.aboveBytes)
+  return Math.max(RECORD_BYTES_LEAST, inRecords) + RECORD_HEADROOM_BYTES
 }
 
 const RECORD_BYTES_LEAST = 1_048_576

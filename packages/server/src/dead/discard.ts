@@ -1,5 +1,8 @@
 import type { Broker, Clock } from '@forebay/broker'
+import type { BlobStore } from '../blobs/blob-store.ts'
 import { type Choice, type Chosen, chosenLetters } from './choose.ts'
+import { originalRecord } from './letter.ts'
+import { unpinBody } from './letter-blobs.ts'
 import type { ScanParts } from './scan.ts'
 import { verdictRecord } from './verdict.ts'
 
@@ -16,7 +19,7 @@ export interface DiscardProgress {
 
 /** Closes letters for good: they stay in the log, with a verdict behind them. Yields after each group. */
 export async function* discard(
-  parts: ScanParts & { readonly broker: Broker; readonly clock: Clock },
+  parts: ScanParts & { readonly broker: Broker; readonly clock: Clock; readonly blobs?: BlobStore | null },
   { choice, by, reason }: DiscardRequest,
   signal: AbortSignal,
 ): AsyncGenerator<DiscardProgress, undefined> {
@@ -35,6 +38,7 @@ export async function* discard(
     const atMs = parts.clock.wallMs()
     const verdict = { kind: 'discarded', by, atMs, reason, edited: false } as const
     await parts.broker.publish(group.map(({ letter }) => verdictRecord({ ...verdict, letter })))
+    await Promise.all(group.map(({ letter }) => unpinBody(parts.blobs ?? null, originalRecord(letter))))
     discarded += group.length
     group = []
   }

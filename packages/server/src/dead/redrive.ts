@@ -1,6 +1,9 @@
 import { type Broker, type Clock, PublishError, type RecordToPublish } from '@forebay/broker'
+import type { BlobStore } from '../blobs/blob-store.ts'
 import type { QueueOptions } from '../options.ts'
 import { type Choice, type Chosen, chosenLetters } from './choose.ts'
+import { originalRecord } from './letter.ts'
+import { bringBackBody, unpinBody } from './letter-blobs.ts'
 import { type EditedLetter, type Refusal, redriveRecords, refusalOf } from './redrive-record.ts'
 import { verdictRecord } from './verdict.ts'
 
@@ -18,6 +21,8 @@ export interface RedriveParts {
    * redriven already; nothing depends on it.
    */
   readonly knownGeneration: (taskId: string) => Promise<number | null>
+  /** Where bodies lie that are too large for a record. Default: nowhere. */
+  readonly blobs?: BlobStore | null
 }
 
 export interface RedriveRequest {
@@ -46,20 +51,20 @@ export interface RedriveProgress {
  * same generation, within which the first result wins. So is a second run at the same time.
  *
  * Yields after each group of letters; stop iterating, or abort, to stop it. Throws PublishError where the log takes no
- * more: what has no verdict by then is still open.
+ * more, BLOB_UNAVAILABLE where bodies outside it cannot be reached: what has no verdict by then is still open.
  */
 export async function* redrive(
   parts: RedriveParts,
   request: RedriveRequest,
   signal: AbortSignal,
 ): AsyncGenerator<RedriveProgress, undefined> {
-  const { clock } = parts
+  const { clock, blobs = null } = parts
   const groupMax = Math.max(1, Math.min(GROUP_MAX, Math.floor((request.ratePerS * GROUP_MS) / 1_000)))
   const pace = new Pace(clock, request.ratePerS)
   const done = { redriven: 0, already: 0, refused: {} as Partial<Record<Refusal, number>> }
   let group: Chosen[] = []
   for await (const chosen of chosenLetters(parts, request.choice, signal)) {
-    const refusal = refusalOf(chosen.letter, request.edit !== null, request.force)
+    const refusal = refusalOf(chosen.letter, request.edit !== null, request.force) ?? (await bodyRefusal(chosen))
     if (refusal !== null) {
       done.refused[refusal] = (done.refused[refusal] ?? 0) + 1
       continue
@@ -73,6 +78,12 @@ export async function* redrive(
   if (group.length > 0) await run(group)
   yield snapshot()
 
+  /** Brings a body that lies outside the log back into use; its letter's pin stays until the verdict. */
+  async function bodyRefusal({ letter, queue }: Chosen): Promise<Refusal | null> {
+    if (request.edit !== null) return null
+    return (await bringBackBody(blobs, originalRecord(letter), queue.deadlineMs)) ? null : 'blob'
+  }
+
   async function run(letters: readonly Chosen[]): Promise<void> {
     const known = await Promise.all(letters.map(({ letter }) => parts.knownGeneration(letter.taskId).catch(() => null)))
     const open = letters.filter(({ letter }, index) => (known[index] ?? -1) <= letter.generation)
@@ -83,6 +94,7 @@ export async function* redrive(
       parts.broker,
       superseded.map((chosen) => verdictOf(chosen, ALREADY)),
     )
+    await Promise.all(letters.map(({ letter }) => unpinBody(blobs, originalRecord(letter))))
     done.redriven += open.length
     done.already += superseded.length
   }

@@ -1,4 +1,5 @@
 import type { Clock, Random } from '@forebay/broker'
+import { notBegun } from '../blobs/blob-target.ts'
 import type { QueueOptions } from '../options.ts'
 import type { Outcome } from '../task.ts'
 import type { QueueMeters } from '../telemetry.ts'
@@ -118,7 +119,7 @@ function blameOf(outcome: Outcome): boolean | null {
     case 'timed-out':
       return true
     case 'failed':
-      if (outcome.code === 'WORKER_LOST') return null
+      if (outcome.code === 'WORKER_LOST' || outcome.code === 'BLOB_MISSING' || notBegun(outcome)) return null
       return outcome.then === 'retry'
     case 'cancelled':
     case 'worker-lost':

@@ -1,4 +1,5 @@
 import type { Clock, Timer } from '@forebay/broker'
+import { notBegun } from '../blobs/blob-target.ts'
 import type { Target } from '../execute/target.ts'
 import type { Finisher } from '../finish/finisher.ts'
 import type { QueueOptions } from '../options.ts'
@@ -132,9 +133,19 @@ export class Attempts {
     entry.attempt = null
     meters.running(-1)
     gate.ended(entry, outcome)
-    if (!entry.window.lost.aborted) this.#steps.conclude(entry, outcome)
+    if (!entry.window.lost.aborted) {
+      if (notBegun(outcome)) this.#again(entry)
+      else this.#steps.conclude(entry, outcome)
+    }
     this.pump()
     if (this.running.size === 0) this.#steps.idle()
+  }
+
+  /** Nobody has seen the attempt: as if it had not been. */
+  #again(entry: Entry): void {
+    entry.attempts--
+    if (entry.firstBegunMs === entry.begunMs) entry.firstBegunMs = -1
+    this.#steps.retryLater(entry)
   }
 
   #pumpWhenOpen(): void {

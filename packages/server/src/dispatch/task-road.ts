@@ -107,11 +107,9 @@ export class TaskRoad implements AttemptSteps, UnparkingSteps {
 
   conclude(entry: Entry, outcome: Outcome): void {
     if (outcome.kind === 'succeeded') {
-      void this.endings.finish(entry, {
-        state: 'succeeded',
-        payload: outcome.payload,
-        contentType: outcome.contentType,
-      })
+      const { payload, contentType, blob } = outcome
+      const end = { state: 'succeeded', payload, contentType } as const
+      void this.endings.finish(entry, blob === undefined ? end : { ...end, blob })
     } else if (outcome.kind === 'cancelled' && this.#dependencies.cancellations.has(entry.task)) this.#settle(entry)
     else this.#failed(entry, outcome)
   }

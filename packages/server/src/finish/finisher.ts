@@ -8,8 +8,10 @@ import {
   type RecordToPublish,
 } from '@forebay/broker'
 import type { Logger } from 'pino'
+import type { BlobStore } from '../blobs/blob-store.ts'
 import { type DeadLetter, deadRecord } from '../dead/dead-record.ts'
 import { FloodLimit } from '../dead/flood-limit.ts'
+import { blobOf, pinBody } from '../dead/letter-blobs.ts'
 import { noteRecord, resultRecord } from '../records.ts'
 import type { Note, Result } from '../task.ts'
 import type { Metrics } from '../telemetry.ts'
@@ -37,9 +39,12 @@ export interface FinisherDependencies {
   readonly log: Logger
   /** Told of tasks whose end waits, as too many of their queue end dead at once. Default: nobody. */
   readonly metrics?: Pick<Metrics, 'deadLettersWaiting'>
+  /** Where bodies of letters lie that are too large for a record. Default: nowhere. */
+  readonly blobs?: BlobStore | null
 }
 
-export function createFinisher({ broker, clock, random, log, metrics }: FinisherDependencies): Finisher {
+export function createFinisher(dependencies: FinisherDependencies): Finisher {
+  const { broker, clock, random, log, metrics, blobs = null } = dependencies
   const bytesMax = broker.capabilities.recordBytesMax
   const closed = new AbortController()
   const flood = new FloodLimit(clock)
@@ -51,6 +56,7 @@ export function createFinisher({ broker, clock, random, log, metrics }: Finisher
       if (letter !== null) {
         records.unshift(deadRecord(letter, bytesMax))
         if (!(await untilItsTurn(letter, lost))) return false
+        if (blobs !== null && blobOf(letter.record) !== null && !(await untilPinned(blobs, letter, lost))) return false
       }
       try {
         await broker.publish(records)
@@ -78,6 +84,22 @@ export function createFinisher({ broker, clock, random, log, metrics }: Finisher
     await clock.sleep(waitMs, ended).catch(() => {})
     metrics?.deadLettersWaiting.dec({ queue })
     return !ended.aborted
+  }
+
+  /** The letter would outlive its body otherwise. False when `lost` aborted first. */
+  async function untilPinned(place: BlobStore, { record, taskId }: DeadLetter, lost: AbortSignal): Promise<boolean> {
+    const ended = AbortSignal.any([lost, closed.signal])
+    for (let tries = 1; ; tries++) {
+      try {
+        await pinBody(place, record)
+        return true
+      } catch (error) {
+        if (tries === 1)
+          log.warn({ err: error, task: taskId }, 'the body of a dead letter is not pinned yet; trying on')
+        await clock.sleep(backoffMs(RETRY, tries, random), ended).catch(() => {})
+        if (ended.aborted) return false
+      }
+    }
   }
 
   async function untilKept(
