@@ -3,10 +3,11 @@ import type { Clock, Timer } from '@forebay/broker'
 /** Stands still until it is told otherwise. */
 export class ManualClock implements Clock {
   #nowMs = START_MS
+  #wallAheadMs = 0
   readonly #timers = new Set<Pending>()
 
   wallMs(): number {
-    return this.#nowMs
+    return this.#nowMs + this.#wallAheadMs
   }
 
   monotonicMs(): number {
@@ -45,6 +46,11 @@ export class ManualClock implements Clock {
       due.callback()
     }
     this.#nowMs = untilMs
+  }
+
+  /** Somebody sets the wall clock; nothing has passed. */
+  setWall(aheadMs: number): void {
+    this.#wallAheadMs = aheadMs
   }
 
   /** Timers that nobody has cancelled. */

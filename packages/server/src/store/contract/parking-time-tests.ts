@@ -92,6 +92,23 @@ export function parkingTimeTests(place: () => ContractPlace): void {
     await store.close()
   })
 
+  test('setting the wall clock wakes nothing early and keeps nothing longer', async () => {
+    const at = place()
+    const { store, parking } = await openParking(at)
+    const owned = await ownPartition(parking)
+    await parking.park(owned, [row(1, { dueInMs: 10_000 })])
+    at.clock.setWall(3_600_000)
+    assert.deepEqual(await parking.take(QUEUE, [owned], 10), { rows: [], nextInMs: 10_000 })
+    await parking.park(owned, [row(2, { dueInMs: 5_000 })])
+    at.clock.setWall(-3_600_000)
+    at.clock.advance(5_000)
+    assert.deepEqual(await takeAll(parking, owned), [2])
+    at.clock.advance(5_000)
+    assert.deepEqual(await takeAll(parking, owned), [1])
+    at.clock.setWall(0)
+    await store.close()
+  })
+
   test('times that lie absurdly far ahead are kept', async () => {
     const { store, parking } = await openParking(place())
     const owned = await ownPartition(parking)

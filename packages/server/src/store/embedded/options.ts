@@ -9,7 +9,10 @@ export interface EmbeddedStoreOptions {
   readonly retentionMs: number
   /** How long what is known of an unfinished task is kept after its last note, in ms. Default 7 days. */
   readonly notesRetentionMs?: number
-  /** Size of the file in bytes from which on the oldest results go before their time. Default 8 GiB. */
+  /**
+   * Size of the file in bytes from which on the oldest results go before their time; parked tasks count and never go.
+   * Default 8 GiB.
+   */
   readonly retentionBytes?: number
   /**
    * How long a reservation counts as being appended right now, in ms. Longer than the broker's `publishTimeoutMs`.

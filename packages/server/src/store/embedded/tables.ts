@@ -1,4 +1,5 @@
 import type { DatabaseSync } from 'node:sqlite'
+import { explainSqliteError, sqliteCodeOf } from '@forebay/broker/embedded'
 import { ForebayError } from '@forebay/protocol'
 
 /**
@@ -15,8 +16,20 @@ export function makeTables(database: DatabaseSync, path: string): void {
     )
   }
   if (version === STEPS.length) return
-  database.exec(`BEGIN; ${STEPS.slice(version).join('')} PRAGMA user_version = ${STEPS.length}; COMMIT`)
+  try {
+    database.exec(`BEGIN; ${STEPS.slice(version).join('')} PRAGMA user_version = ${STEPS.length}; COMMIT`)
+  } catch (error) {
+    if (sqliteCodeOf(error) !== SQLITE_ERROR) throw explainSqliteError(error, path)
+    throw new ForebayError(
+      'DATA_CORRUPT',
+      `${path} does not hold the tables of version ${version} as it says (${error instanceof Error ? error.message : String(error)}): restore it from a backup, or move it away to let the store be rebuilt from the log.`,
+      { members: { file: path }, cause: error },
+    )
+  }
 }
+
+/** A statement does not fit the tables. */
+const SQLITE_ERROR = 1
 
 /**
  * As version 1 made them.
