@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { create, type MessageInitShape } from '@bufbuild/protobuf'
+import { timestampMs } from '@bufbuild/protobuf/wkt'
 import {
   type GetRequest,
   GetRequestSchema,
@@ -85,6 +86,10 @@ test('an idempotency key means the same at both doors', async () => {
   const first = await submit({ queue: 'orders', payload, idempotencyKey: 'k', contentType: 'application/json' })
   const second = await submit({ queue: 'orders', payload, idempotencyKey: 'k', contentType: 'application/json' })
   assert.equal(second.replayed, true)
+  const keptMs = timestampMs(first.idempotencyExpiresAt!) - timestampMs(first.task!.acceptedAt!)
+  assert.equal(keptMs, 3_600_000, "the queue's window")
+  assert.deepEqual(second.idempotencyExpiresAt, first.idempotencyExpiresAt)
+  assert.equal((await submit({ queue: 'orders', payload })).idempotencyExpiresAt, undefined)
   assert.equal(second.task!.id, first.task!.id)
   const http = await fetch(`${rig.url}/v1/queues/orders/tasks`, {
     method: 'POST',

@@ -135,6 +135,22 @@ const refused: Record<string, { readonly raw: string; readonly status: number; r
     status: 400,
     code: 'BAD_REQUEST',
   },
+  'DELETE with a body': {
+    raw: `DELETE /v1/tasks/x HTTP/1.1\r\n${H}Content-Length: 2\r\n\r\nhi`,
+    status: 400,
+    code: 'BAD_REQUEST',
+  },
+  'DELETE of a task that never was': {
+    raw: `DELETE /v1/tasks/x HTTP/1.1\r\n${H}\r\n`,
+    status: 404,
+    code: 'TASK_NOT_FOUND',
+  },
+  'DELETE of all tasks': { raw: `DELETE /v1/tasks/ HTTP/1.1\r\n${H}\r\n`, status: 404, code: 'TASK_NOT_FOUND' },
+  'an escaped path to what operators may': {
+    raw: `GET /v1/%61dmin/../admin/parked HTTP/1.1\r\n${H}\r\n`,
+    status: 404,
+    code: 'ROUTE_NOT_FOUND',
+  },
   'a body cut short': { raw: `${POST}${H}Content-Length: 100\r\n\r\nonly this`, status: 0 },
 }
 
