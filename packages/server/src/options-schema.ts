@@ -10,6 +10,7 @@ import { retryField } from './options/retry-field.ts'
 import { routeField } from './options/route-field.ts'
 import { address, choice, duration, flag, integer, path, size, text } from './options/scalar-fields.ts'
 import { scheduleField } from './options/schedule-field.ts'
+import { postgresField, storeField } from './options/store-field.ts'
 import { targetField } from './options/target-field.ts'
 import type { Role } from './options.ts'
 
@@ -146,16 +147,8 @@ const queueField = object('The policy of one queue.', {
 export const optionsField = object('Configuration of Forebay. Everything has a default; the file may be empty.', {
   broker: brokerField,
   kafka: kafkaField,
-  store: leaf<'embedded', 'embedded'>({
-    about: 'Where results are kept for reading: a file in `data` of each process that plays gateway.',
-    schema: { const: 'embedded' },
-    absent: 'embedded',
-    written: 'embedded',
-    parse(given, place) {
-      if (given === 'embedded') return 'embedded'
-      place.refuse(given, `There is no store ${quote(given)}; this version has the embedded one.`, 'Write embedded.')
-    },
-  }),
+  store: storeField,
+  postgres: postgresField,
   blobs: blobsField,
   data: path('Folder of what is embedded.', './.forebay'),
   instance: text('Names this process in logs, and picks its lane. Default: host name and HTTP port.', {
@@ -164,7 +157,7 @@ export const optionsField = object('Configuration of Forebay. Everything has a d
   }),
   roles: list<Role, Role>(
     {
-      about: 'What this process does. With the embedded store, gateway includes recorder.',
+      about: 'What this process does. gateway includes recorder.',
       absent: ['gateway', 'dispatcher', 'recorder'],
       written: ['gateway', 'dispatcher', 'recorder'],
     },

@@ -7,6 +7,7 @@ import { parkingPlace } from './options/refuse-unparkable.ts'
 import { resolveBlobs } from './options/resolve-blobs.ts'
 import { resolveQueues } from './options/resolve-queues.ts'
 import { formatSize } from './options/size.ts'
+import { resolveStore } from './options/store-field.ts'
 import type { AuthOptions, Role, ServerOptions } from './options.ts'
 import { type GivenOptions, optionsField, type ReadOptions } from './options-schema.ts'
 import { LOG_OWNER, SCHEDULE_OWNER } from './records.ts'
@@ -50,7 +51,7 @@ function resolveRead(read: ReadOptions, place: Place, context: ResolveContext): 
   }
   const dataDir = files.absolute(read.data!, place.at('data'))
   const broker = resolveBroker(read, place.at('kafka', 'tls'), files)
-  const store = { kind: read.store }
+  const store = resolveStore(read.store, read.postgres.connections)
   return {
     instance: read.instance ?? `${context.hostname}:${http.listen.port}`,
     roles: resolveRoles(read.roles, place.at('roles')),
@@ -89,7 +90,7 @@ function resolveRoles(given: readonly Role[], place: Place): ReadonlySet<Role> {
   if (given.length === 0)
     place.refuse([], 'A process without roles does nothing.', 'Name at least one, or leave it out.')
   const roles = new Set(given)
-  // The embedded store is fed by this process alone, so a gateway that reads from it has to record too.
+  // It hears the results anyway; a store that is common to many takes each of them once.
   if (roles.has('gateway')) roles.add('recorder')
   return roles
 }

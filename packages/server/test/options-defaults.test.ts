@@ -220,7 +220,7 @@ test('a retention below the usual deadline shortens that too', () => {
   assert.equal(queues.get('hello')!.deadlineMs, 3_600_000)
 })
 
-test('with the embedded store a gateway records too, and a dispatcher alone does not', () => {
+test('a gateway records too, and a dispatcher alone does not', () => {
   assert.deepEqual(requireOptions({ roles: ['gateway'] }, context).roles, new Set(['gateway', 'recorder']))
   assert.deepEqual(requireOptions({ roles: ['dispatcher'] }, context).roles, new Set(['dispatcher']))
 })
@@ -262,5 +262,19 @@ test('names that mean something to JavaScript objects are plain unknown keys', (
   for (const name of ['__proto__', 'constructor', 'toString']) {
     const resolution = resolveOptions(JSON.parse(`{"${name}": {"http": 1}}`), context)
     assert.equal(resolution.ok, false, name)
+  }
+})
+
+test('the address of a store says which one, and PostgreSQL gets its connections', () => {
+  const storeOf = (given: object) => requireOptions(given, context).store
+  assert.deepEqual(storeOf({ store: 'postgres://me:pw@db:5433/forebay?sslmode=verify-full' }), {
+    kind: 'postgres',
+    url: 'postgres://me:pw@db:5433/forebay?sslmode=verify-full',
+    connectionsMax: 10,
+  })
+  const given = { store: 'postgresql://db/forebay', postgres: { connections: 3 } }
+  assert.deepEqual(storeOf(given), { kind: 'postgres', url: 'postgresql://db/forebay', connectionsMax: 3 })
+  for (const url of ['redis://:pw@cache:6380/2', 'rediss://cache']) {
+    assert.deepEqual(storeOf({ store: url }), { kind: 'redis', url })
   }
 })

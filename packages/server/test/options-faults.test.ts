@@ -39,7 +39,13 @@ const CASES: readonly (readonly [given: unknown, path: string, says: RegExp])[] 
   [{ broker: 'kafka://a:9092,,b' }, 'broker', /not the address of a Kafka server/],
   [{ broker: 'kafka://a:0' }, 'broker', /not the address of a Kafka server/],
   [{ broker: 'kafka://me:secret@host:9092' }, 'broker', /holds a password.*kafka\.sasl/],
-  [{ store: 'postgres://localhost/db' }, 'store', /no store "postgres/],
+  [{ store: 'mysql://localhost/db' }, 'store', /no store "mysql.*postgres:\/\/user@host\/database/],
+  [{ store: 5 }, 'store', /no store 5/],
+  [{ store: 'postgres://localhost' }, 'store', /names no database/],
+  [{ store: 'postgres://me:pw@localhost:port/db' }, 'store', /not the address of a PostgreSQL server/],
+  [{ store: 'redis://localhost/orders' }, 'store', /no database's number/],
+  [{ store: 'redis://' }, 'store', /not the address of a Redis server/],
+  [{ store: 'postgres://localhost/db', postgres: { connections: 0 } }, 'postgres.connections', /out of range/],
   [{ roles: ['gatway'] }, 'roles.0', /not one of its values.*gateway/],
   [{ roles: [] }, 'roles', /does nothing/],
   [{ roles: 'gateway' }, 'roles', /not a list/],
@@ -240,4 +246,17 @@ test('a schema in a file is read from where the configuration stands', () => {
   const resolution = resolveOptions(queue({ schema: 'schema.json' }), { hostname: 'h', folderOf: () => folder })
   assert.ok(resolution.ok)
   assert.deepEqual(resolution.options.queues.get('hello')!.schema, { type: 'object', required: ['to'] })
+})
+
+test('an address of a store that is wrong is not repeated where it may hold a password', () => {
+  for (const store of [
+    'postgres://me:secret@host',
+    'redis://:secret@host/x',
+    'mysql://me:secret@host/db',
+    'me:secret@host',
+  ]) {
+    const resolution = resolveOptions({ store }, { hostname: 'host-1', folderOf: () => folder })
+    assert.ok(!resolution.ok && resolution.faults.length === 1)
+    assert.ok(!JSON.stringify(resolution).includes('secret'), store)
+  }
 })

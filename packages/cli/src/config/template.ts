@@ -8,6 +8,10 @@ export const CONFIG_TEMPLATE = `# yaml-language-server: $schema=forebay.schema.j
 broker: embedded
 # broker: kafka://127.0.0.1:9092
 
+# What is kept of tasks for reading: a file in \`data\`, or a server that all processes share.
+store: embedded
+# store: postgres://forebay:password@127.0.0.1:5432/forebay
+
 data: ./.forebay
 
 # Where callers come in, by HTTP.

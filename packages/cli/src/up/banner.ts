@@ -1,5 +1,11 @@
 import type { BrokerCapabilities } from '@forebay/broker'
-import { formatAddress, isLoopback, type QueueOptions, type ServerOptions } from '@forebay/server/configuration'
+import {
+  formatAddress,
+  isLoopback,
+  type QueueOptions,
+  type ServerOptions,
+  storeAddress,
+} from '@forebay/server/configuration'
 import type { Terminal } from '../terminal.ts'
 import { VERSION } from '../version.ts'
 
@@ -19,6 +25,7 @@ export function sayStarted(
   const url = urlOf(listening)
   terminal.say(`${terminal.style('bold', `forebay ${VERSION}`)}  ${[...options.roles].join(', ')}`)
   row('broker', brokerText(options, capabilities))
+  row('store', storeText(options))
   if (options.roles.has('gateway')) row('gateway', terminal.style('cyan', url))
   row('workers', `${formatAddress(reachable(listening.grpc))} (gRPC)`)
   const names = [...options.queues.keys()]
@@ -40,6 +47,7 @@ export function startedEvent(options: ServerOptions, capabilities: BrokerCapabil
     roles: [...options.roles],
     broker: capabilities.name,
     durability: capabilities.durability,
+    store: options.store.kind,
     url: options.roles.has('gateway') ? urlOf(listening) : null,
     grpc: formatAddress(reachable(listening.grpc)),
     queues: [...options.queues.keys()],
@@ -72,6 +80,11 @@ function reachable({ host, port }: { readonly host: string; readonly port: numbe
 function brokerText(options: ServerOptions, { durability }: BrokerCapabilities): string {
   if (options.broker.kind === 'embedded') return `embedded log in ${options.dataDir}; ${PROFILES[durability]}`
   return `Kafka at ${options.broker.bootstrap.join(', ')}; ${PROFILES[durability]}`
+}
+
+function storeText({ store, dataDir }: ServerOptions): string {
+  if (store.kind === 'embedded') return `embedded, in ${dataDir}`
+  return `${store.kind === 'postgres' ? 'PostgreSQL' : 'Redis'} at ${storeAddress(store.url)}`
 }
 
 const PROFILES: Readonly<Record<BrokerCapabilities['durability'], string>> = {

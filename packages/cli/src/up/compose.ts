@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Broker, systemClock, systemRandom } from '@forebay/broker'
-import type { Metrics, Server, ServerOptions } from '@forebay/server'
+import type { Metrics, Server, ServerOptions, Store } from '@forebay/server'
 import type { Logger } from 'pino'
 
 /** The parts of one process, put together by hand; nothing has been opened. The server opens and closes them. */
@@ -13,18 +13,28 @@ export interface Composition {
 
 /** Loads the server only now: no other command needs it, and it takes a few hundred milliseconds. */
 export async function compose(options: ServerOptions, log: Logger): Promise<Composition> {
-  const { createBlobs, createMetrics, createServer, embeddedStore } = await import('@forebay/server')
+  const { createBlobs, createMetrics, createServer } = await import('@forebay/server')
   const metrics = createMetrics()
   const broker = await openBroker(options, log)
-  const store = embeddedStore({
-    dir: join(options.dataDir, 'store'),
-    retentionMs: options.retentionMs,
-    clock: systemClock,
-  })
+  const store = await openStore(options)
   const telemetry = { log, metrics }
   const blobs = createBlobs(options, { clock: systemClock, random: systemRandom })
   const server = createServer({ options, broker, store, blobs, clock: systemClock, random: systemRandom, telemetry })
   return { server, broker, metrics }
+}
+
+/** As with brokers: the client of each store is loaded only when it is named. */
+export async function openStore({ store, dataDir, retentionMs }: ServerOptions): Promise<Store> {
+  if (store.kind === 'postgres') {
+    const { postgresStore } = await import('@forebay/server/postgres')
+    return postgresStore({ url: store.url, connectionsMax: store.connectionsMax, retentionMs, clock: systemClock })
+  }
+  if (store.kind === 'redis') {
+    const { redisStore } = await import('@forebay/server/redis')
+    return redisStore({ url: store.url, retentionMs, clock: systemClock })
+  }
+  const { embeddedStore } = await import('@forebay/server')
+  return embeddedStore({ dir: join(dataDir, 'store'), retentionMs, clock: systemClock })
 }
 
 /** Kafka's client takes about a second to load, so each adapter is loaded only when it is named. */

@@ -1,5 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { ForebayError } from '@forebay/protocol'
+import { ApplyLine } from '../apply-line.ts'
+import { Gathered } from '../gathered.ts'
 import type {
   ApplyReport,
   Claim,
@@ -10,12 +12,11 @@ import type {
   StoreCapabilities,
   StoredTask,
 } from '../store.ts'
-import { ApplyLine } from './apply-line.ts'
 import { type ClaimAct, claimCall } from './claims.ts'
 import { Database } from './database.ts'
-import { Gathered } from './gathered.ts'
 import { openDatabase } from './open-database.ts'
 import { type PostgresStoreOptions, type ResolvedPostgresStore, resolvePostgresStore } from './options.ts'
+import { PartitionRows } from './partition-rows.ts'
 import { PostgresParking } from './postgres-parking.ts'
 import { readTasks } from './read-tasks.ts'
 import { Sweeper } from './sweeper.ts'
@@ -67,7 +68,7 @@ class PostgresStore implements Store {
     const now = this.#now
     this.#running = {
       database,
-      applies: new ApplyLine(database, schema, now),
+      applies: new ApplyLine(new PartitionRows(database, schema, now)),
       reads: new Gathered({ ...READS, call: (taskIds) => readTasks(database, schema, taskIds) }),
       claims: new Gathered({ ...CLAIMS, call: claimCall(database, this.#options, this.#run, now) }),
       sweeper: new Sweeper(database, this.#options, now),
