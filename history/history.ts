@@ -224,15 +224,9 @@ export type ParkEvent =
       /** Null: not by time. */
       readonly dueInMs: number | null
     }
-  | {
-      readonly type: 'park.removed'
-      readonly queue: string
-      readonly partition: number
-      readonly offset: number
-      readonly taskId: string
-      /** 'dropped': because it was cancelled. */
-      readonly why: 'finished' | 'dropped'
-    }
+  | { readonly type: 'park.removed'; readonly queue: string; readonly partition: number; readonly offset: number }
+  /** Because it was cancelled. */
+  | { readonly type: 'park.dropped'; readonly taskId: string }
 
 export type RunEvent =
   | { readonly type: 'phase'; readonly phase: 'calm' | 'faults' | 'healed' | 'quiet' | 'stuck' | 'end' }

@@ -20,11 +20,11 @@ export interface RunReport {
 }
 
 const CALLERS = 8
-const WISHES_EACH = 6
+const WISHES_EACH = 7
 const CALM_MS = 2_000
 const FAULTS_MS = 32_000
 /** So long some more is asked for after everything is whole again. */
-const RECOVERY_MS = 12_000
+const RECOVERY_MS = 20_000
 /** After everything is whole again, all must have come to an end by then. */
 const DRAIN_MS = 600_000
 const LOOK_EVERY_MS = 500
@@ -70,7 +70,7 @@ async function live(world: World, sharedStore: boolean): Promise<void> {
   })
   let busy = callers.length
   for (const [index, caller] of callers.entries()) {
-    void ask(world, caller, `caller-${index + 1}`).then(() => {
+    void ask(world, caller, `caller-${index + 1}`, sharedStore).then(() => {
       busy--
     })
   }
@@ -85,10 +85,10 @@ async function live(world: World, sharedStore: boolean): Promise<void> {
   journal.write('run', { type: 'phase', phase: 'end' })
 }
 
-async function ask({ random, schedule }: World, caller: Caller, name: string): Promise<void> {
+async function ask({ random, schedule }: World, caller: Caller, name: string, delays: boolean): Promise<void> {
   const own = random.stream(`wishes of ${name}`)
   const pending: Promise<void>[] = []
-  for (const wish of wishesOf(name, WISHES_EACH, own)) {
+  for (const wish of wishesOf(name, WISHES_EACH, delays, own)) {
     await new Promise<void>((resolve) => {
       schedule.in(own.between(10, (2 * (CALM_MS + FAULTS_MS + RECOVERY_MS)) / WISHES_EACH), resolve)
     })

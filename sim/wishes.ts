@@ -8,25 +8,25 @@ const PRINCIPALS = ['anna', 'otto'] as const
 /** Of wishes that reuse the idempotency key of the one before them. */
 const REUSE_SHARE = 0.15
 
-/** What a caller wants, in the order in which it asks. */
-export function wishesOf(caller: string, count: number, random: SeededRandom): Wish[] {
+/** What a caller wants, in the order in which it asks. `delays`: there is a place where delayed tasks can wait. */
+export function wishesOf(caller: string, count: number, delays: boolean, random: SeededRandom): Wish[] {
   const wishes: Wish[] = []
   for (let nth = 0; nth < count; nth++) {
-    const fresh = wish(`${caller}.${nth}`, random)
+    const fresh = wish(`${caller}.${nth}`, delays, random)
     const before = wishes.at(-1)
     wishes.push(before?.idempotencyKey && random.chance(REUSE_SHARE) ? reusing(before, fresh, random) : fresh)
   }
   return wishes
 }
 
-function wish(name: string, random: SeededRandom): Wish {
+function wish(name: string, delays: boolean, random: SeededRandom): Wish {
   return {
     principal: random.pick(PRINCIPALS),
     queue: random.chance(0.7) ? 'orders' : 'mails',
     key: random.pick(KEYS),
     idempotencyKey: random.chance(0.7) ? `key-of-${name}` : null,
     payload: payloadOf(name, random),
-    timing: random.chance(0.08) ? { ...AT_ONCE, budgetMs: random.whole(2, 15) * 1_000 } : AT_ONCE,
+    timing: timingOf(delays, random),
     waitMs: random.chance(0.5) ? random.whole(50, 9_000) : 0,
     cancelAfterMs: random.chance(0.08) ? random.skewed(0, 3_000) : null,
   }
@@ -43,6 +43,13 @@ function reusing(before: Wish, fresh: Wish, random: SeededRandom): Wish {
     case 'body':
       return { ...fresh, idempotencyKey, principal, queue, key: before.key, timing: before.timing }
   }
+}
+
+function timingOf(delays: boolean, random: SeededRandom): Wish['timing'] {
+  if (random.chance(0.08)) return { ...AT_ONCE, budgetMs: random.whole(2, 15) * 1_000 }
+  if (!delays || !random.chance(0.12)) return AT_ONCE
+  const delayMs = random.whole(500, 20_000)
+  return { ...AT_ONCE, delayMs, budgetMs: random.chance(0.2) ? delayMs + random.whole(1, 9) * 1_000 : null }
 }
 
 function payloadOf(request: string, random: SeededRandom): Uint8Array {
@@ -68,7 +75,8 @@ function stepOf(random: SeededRandom): Step {
   const act = random.pick(ACTS)
   if (act === 'dawdle') return { act, tookMs: random.between(4_000, 12_000) }
   if (act === 'succeed') return { act, tookMs: random.between(500, 3_500) }
-  if (act === 'retry' && random.chance(0.5)) return { act, tookMs, retryAfterMs: random.whole(50, 3_000) }
+  if (act === 'retry' && random.chance(0.5))
+    return { act, tookMs, retryAfterMs: random.pick([random.whole(50, 3_000), random.whole(5_000, 12_000)]) }
   return { act, tookMs }
 }
 

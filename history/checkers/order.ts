@@ -67,7 +67,9 @@ export const begunAfterEnds: Checker = (history) => {
 /** O-2: under one assignment, the executions of a key go forward in the log, never back. */
 export const neverBackwards: Checker = (history) => {
   const offsets = new Map<string, number[]>()
+  const delayed = new Set<string>()
   for (const record of eventsOf(history, 'log.task')) {
+    if (record.delayMs > 0) delayed.add(record.taskId)
     const life = lifeOf(record)
     const own = offsets.get(life)
     if (own === undefined) offsets.set(life, [record.offset])
@@ -77,6 +79,8 @@ export const neverBackwards: Checker = (history) => {
   const violations: Violation[] = []
   for (const start of eventsOf(history, 'exec.start')) {
     if (start.owner === undefined || start.key === null || !history.queues.get(start.queue)?.ordered) continue
+    // Its place is wherever it stood when its delay was over.
+    if (delayed.has(start.taskId)) continue
     const name = JSON.stringify([start.queue, start.key, start.owner.epoch])
     const before = reached.get(name)
     const possible = offsets.get(lifeOf(start)) ?? []

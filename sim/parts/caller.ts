@@ -44,6 +44,8 @@ const CALL_TIMEOUT_MS = 25_000
 const ASK_AGAIN_MS = 3_000
 const READS_WHILE_OPEN = 4
 const READ_WAIT_MS = 12_000
+/** About as long as a task takes that does not wait: to ask just when it ends. ms */
+const SOON_MS = 60
 
 /** Somebody outside, who never crashes and is never sure: asks, asks again, switches gateways, waits, reads, cancels. */
 export class Caller {
@@ -63,12 +65,13 @@ export class Caller {
       await this.sleep(wish.cancelAfterMs)
       await this.#cancelUntilAnswered(taskId, wish.principal)
     }
+    const { random } = this.#parts
     for (let reads = 0; reads < READS_WHILE_OPEN; reads++) {
-      await this.sleep(this.#parts.random.skewed(2, 8_000))
-      const gateway = this.#parts.random.pick(this.#parts.gateways)
-      const waitMs = this.#parts.random.chance(0.4) ? READ_WAIT_MS : 0
+      await this.sleep(random.chance(0.4) ? random.between(0, SOON_MS) : random.skewed(2, 8_000))
+      const gateway = random.pick(this.#parts.gateways)
+      const waitMs = random.chance(0.5) ? READ_WAIT_MS : 0
       const state = await this.read(gateway, taskId, wish.principal, waitMs, false)
-      if (state !== null && ENDS.has(state) && this.#parts.random.chance(0.7)) return
+      if (state !== null && ENDS.has(state) && random.chance(0.7)) return
     }
   }
 

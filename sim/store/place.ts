@@ -3,13 +3,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ForebayError } from '@forebay/protocol'
 import { embeddedStore } from '../../packages/server/src/store/embedded/embedded.ts'
-import type { StoreCalls } from '../../packages/server/src/store/embedded/store-calls.ts'
+import type { StoreCalls, Write } from '../../packages/server/src/store/embedded/store-calls.ts'
 import { StoreFile } from '../../packages/server/src/store/embedded/store-file.ts'
 import type { Store, StoreCapabilities } from '../../packages/server/src/store/store.ts'
 import type { Journal } from '../journal.ts'
 import { type SimProcess, WALL_START_MS } from '../process.ts'
 import type { Schedule } from '../schedule.ts'
 import type { Weather } from '../weather.ts'
+import { journalParking } from './journal-parking.ts'
 
 export interface StorePlaceParts {
   readonly schedule: Schedule
@@ -86,7 +87,9 @@ export class StorePlace {
     if (name === 'open') return this.#open(file, argument as StoreCalls['open']['argument']) as never
     if (name === 'close') return undefined as never
     const opened = this.#files.get(file)! as unknown as Record<string, (argument: unknown) => never>
-    return opened[name]!(this.#parts.shared ? this.#atOwnTime(argument) : argument)
+    const result = opened[name]!(this.#parts.shared ? this.#atOwnTime(argument) : argument)
+    if (name === 'write') journalParking(this.#parts.journal, argument as Write, result)
+    return result
   }
 
   /** Shared: it is open already. Otherwise a new run of its one process begins, which the file counts. */
@@ -98,10 +101,9 @@ export class StorePlace {
 
   /** A server goes by its own clock, not by that of whoever asks. */
   #atOwnTime(argument: unknown): unknown {
-    if (typeof argument !== 'object' || argument === null || !('wallMs' in argument)) return argument
+    if (typeof argument !== 'object' || argument === null || !('nowMs' in argument)) return argument
     const { nowMs } = this.#parts.schedule
-    const own = { wallMs: Math.floor(WALL_START_MS + nowMs), monotonicMs: nowMs }
-    return { ...argument, ...own }
+    return { ...argument, nowMs: Math.floor(WALL_START_MS + nowMs), monotonicMs: nowMs }
   }
 }
 

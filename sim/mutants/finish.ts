@@ -1,0 +1,28 @@
+import type { Mutant } from './mutant.ts'
+
+export const FINISH_MUTANTS: readonly Mutant[] = [
+  {
+    name: 'a result that the log did not take is not sent again',
+    file: 'packages/server/src/finish/finisher.ts',
+    find: '        return untilKept(stillMissing(records, error), kept.taskId, lost, error)\n',
+    replace: '        return error !== null\n',
+    caughtBy: ['C-1', 'C-2', 'D-2', 'L-1'],
+    seedsMax: 20,
+  },
+  {
+    name: 'dead letters are sent and forgotten',
+    file: 'packages/server/src/finish/finisher.ts',
+    find: '        records.unshift(deadRecord(letter, bytesMax))\n',
+    replace: '        void broker.publish([deadRecord(letter, bytesMax)]).catch(() => {})\n',
+    caughtBy: ['R-3'],
+    seedsMax: 100,
+  },
+  {
+    name: 'results that the store did not take are passed over',
+    file: 'packages/server/src/finish/recorded-partition.ts',
+    find: '        await this.#pause(failures)\n      }\n    }\n    return false\n',
+    replace: '        return true\n      }\n    }\n    return false\n',
+    caughtBy: ['D-2', 'V-2', 'V-3'],
+    seedsMax: 60,
+  },
+]
