@@ -42,7 +42,7 @@ export async function runSeed(seed: number): Promise<RunReport> {
   }
   process.on('unhandledRejection', broke)
   try {
-    await live(world, sharedStore)
+    await live(world, sharedStore, broke)
   } finally {
     world.close()
     // What the crash of the last processes rejects still belongs to this run.
@@ -61,12 +61,12 @@ export async function runSeed(seed: number): Promise<RunReport> {
   }
 }
 
-async function live(world: World, sharedStore: boolean): Promise<void> {
+async function live(world: World, sharedStore: boolean, onBroken: (error: unknown) => void): Promise<void> {
   const { journal, schedule, random, gateways } = world
   journal.write('run', { type: 'phase', phase: 'calm' })
   const callers = Array.from({ length: CALLERS }, (_, index) => {
     const name = `caller-${index + 1}`
-    return new Caller({ name, schedule, random: random.stream(name), journal, gateways, sharedStore })
+    return new Caller({ name, schedule, random: random.stream(name), journal, gateways, onBroken, sharedStore })
   })
   let busy = callers.length
   for (const [index, caller] of callers.entries()) {

@@ -1,4 +1,4 @@
-import { type ForebayError, toForebayError } from '@forebay/protocol'
+import { ForebayError, toForebayError } from '@forebay/protocol'
 import type { EventBody } from '../../history/history.ts'
 import { digest } from '../../history/record-event.ts'
 import type { Timing } from '../../packages/server/src/accept/timing.ts'
@@ -36,6 +36,8 @@ export interface CallerParts {
   readonly random: SeededRandom
   readonly journal: Journal
   readonly gateways: readonly SimNode<SimGateway>[]
+  /** A process came upon something that it had not expected. */
+  readonly onBroken: (error: unknown) => void
   /** Idempotency keys hold at every gateway. */
   readonly sharedStore: boolean
 }
@@ -202,7 +204,11 @@ export class Caller {
           serve(program, process.name)
             .then(
               (value) => reply({ kind: 'ok', value }),
-              (thrown: unknown) => reply({ kind: 'error', error: toForebayError(thrown) }),
+              (thrown: unknown) => {
+                // A door would answer with 500: nothing here may come to that.
+                if (!(thrown instanceof ForebayError)) this.#parts.onBroken(thrown)
+                reply({ kind: 'error', error: toForebayError(thrown) })
+              },
             )
             .finally(() => giveUp.cancel())
         })

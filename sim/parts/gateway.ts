@@ -50,7 +50,12 @@ export class SimGateway implements Program {
     )
     this.submit = createSubmit({ ...common, replies, ids })
     this.read = createReadTask({ ids, broker, replies, clock, retentionMs: RETENTION_MS })
-    this.cancel = createCancelTask({ ...common, replies, readTask: this.read })
+    this.cancel = createCancelTask({
+      ...common,
+      replies,
+      readTask: this.read,
+      ownerOf: (_text, principal) => principal,
+    })
   }
 
   async start(): Promise<void> {
