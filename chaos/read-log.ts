@@ -51,6 +51,7 @@ function taskEvent(
     generation: Number(headers.get('fb-generation') ?? 0),
     attemptsBefore: Number(headers.get('fb-attempts') ?? 0),
     delayMs: Number(headers.get('fb-delay') ?? 0),
+    acceptedAtMs,
     deadlineAtMs: acceptedAtMs + Number(headers.get('fb-budget') ?? 0),
     body: digest(record.payload ?? ''),
   }

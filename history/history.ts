@@ -150,6 +150,8 @@ export type LogEvent =
       readonly generation: number
       readonly attemptsBefore: number
       readonly delayMs: number
+      /** Wall ms, by the clock of whoever accepted it. */
+      readonly acceptedAtMs: number
       /** Wall ms. */
       readonly deadlineAtMs: number
       readonly body: string

@@ -55,6 +55,7 @@ export function recordEvent(record: SeenRecord, rules: RecordRules): EventBody |
     generation,
     attemptsBefore: number('fb-attempts'),
     delayMs: number('fb-delay'),
+    acceptedAtMs,
     deadlineAtMs: acceptedAtMs + Number(header.get('fb-budget') ?? queue.deadlineMs),
     body: digest(record.value),
   }

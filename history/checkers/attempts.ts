@@ -100,7 +100,7 @@ export const delayIsKept: Checker = (history) => {
   return [...firstBy(eventsOf(history, 'exec.start'), (start) => start.taskId).values()]
     .filter((start) => {
       const record = delayed.get(start.taskId)
-      return record !== undefined && start.t < record.t + record.delayMs - DELAY_SLACK_MS
+      return record !== undefined && start.wallMs < record.acceptedAtMs + record.delayMs - CLOCK_SLACK_MS
     })
     .map((start) => ({
       invariant: 'P-delay',
@@ -108,5 +108,3 @@ export const delayIsKept: Checker = (history) => {
       witness: [delayed.get(start.taskId)!, start],
     }))
 }
-/** The delay counts from acceptance, which is before the append by as much as a publish may take. ms */
-const DELAY_SLACK_MS = 6_500

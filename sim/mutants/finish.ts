@@ -4,18 +4,30 @@ export const FINISH_MUTANTS: readonly Mutant[] = [
   {
     name: 'a result that the log did not take is not sent again',
     file: 'packages/server/src/finish/finisher.ts',
-    find: '        return untilKept(stillMissing(records, error), kept.taskId, lost, error)\n',
-    replace: '        return error !== null\n',
+    find: '      return untilKept(stillMissing(records, error), taskId, lost, error)\n',
+    replace: '      return error !== null\n',
     caughtBy: ['C-1', 'C-2', 'D-2', 'L-1'],
     seedsMax: 20,
   },
   {
     name: 'dead letters are sent and forgotten',
     file: 'packages/server/src/finish/finisher.ts',
-    find: '        records.unshift(deadRecord(letter, bytesMax))\n',
-    replace: '        void broker.publish([deadRecord(letter, bytesMax)]).catch(() => {})\n',
+    find: '    return keep([deadRecord(letter, bytesMax)], letter.taskId, lost)\n',
+    replace: '    void broker.publish([deadRecord(letter, bytesMax)]).catch(() => {})\n    return true\n',
     caughtBy: ['R-3'],
     seedsMax: 100,
+  },
+  {
+    name: 'a dead letter goes to the log after its result',
+    file: 'packages/server/src/finish/finisher.ts',
+    find: `      if (letter !== null && !(await keepLetter(letter, lost))) return false
+      return keep([resultRecord(kept, lane)], kept.taskId, lost)
+`,
+    replace: `      if (!(await keep([resultRecord(kept, lane)], kept.taskId, lost))) return false
+      return letter === null || keepLetter(letter, lost)
+`,
+    caughtBy: ['R-3'],
+    seedsMax: 300,
   },
   {
     name: 'results that the store did not take are passed over',

@@ -52,18 +52,9 @@ export function createFinisher(dependencies: FinisherDependencies): Finisher {
   return {
     async finish(result, lane, letter, lost) {
       const kept = fits(result, bytesMax)
-      const records = [resultRecord(kept, lane)]
-      if (letter !== null) {
-        records.unshift(deadRecord(letter, bytesMax))
-        if (!(await untilItsTurn(letter, lost))) return false
-        if (blobs !== null && blobOf(letter.record) !== null && !(await untilPinned(blobs, letter, lost))) return false
-      }
-      try {
-        await broker.publish(records)
-        return true
-      } catch (error) {
-        return untilKept(stillMissing(records, error), kept.taskId, lost, error)
-      }
+      // The letter first: with the result alone in the log, a crash would leave a dead task that nobody can redrive.
+      if (letter !== null && !(await keepLetter(letter, lost))) return false
+      return keep([resultRecord(kept, lane)], kept.taskId, lost)
     },
 
     note(note, lane) {
@@ -73,6 +64,23 @@ export function createFinisher(dependencies: FinisherDependencies): Finisher {
     },
 
     close: () => closed.abort(),
+  }
+
+  /** False when `lost` aborted first. */
+  async function keepLetter(letter: DeadLetter, lost: AbortSignal): Promise<boolean> {
+    if (!(await untilItsTurn(letter, lost))) return false
+    if (blobs !== null && blobOf(letter.record) !== null && !(await untilPinned(blobs, letter, lost))) return false
+    return keep([deadRecord(letter, bytesMax)], letter.taskId, lost)
+  }
+
+  /** True when all is durable; false when `lost` aborted first. */
+  async function keep(records: readonly RecordToPublish[], taskId: string, lost: AbortSignal): Promise<boolean> {
+    try {
+      await broker.publish(records)
+      return true
+    } catch (error) {
+      return untilKept(stillMissing(records, error), taskId, lost, error)
+    }
   }
 
   /** False when `lost` aborted first. */
