@@ -2,6 +2,14 @@ import type { Mutant } from './mutant.ts'
 
 export const PARKING_MUTANTS: readonly Mutant[] = [
   {
+    name: 'a delay grows by what two clocks differ',
+    file: 'packages/server/src/dispatch/task-road.ts',
+    find: 'const delayLeftMs = Math.min(task.delayMs, task.acceptedAtMs',
+    replace: 'const delayLeftMs = Math.max(0, task.acceptedAtMs',
+    caughtBy: ['L-1', 'D-2'],
+    seedsMax: 100,
+  },
+  {
     name: 'when a task parks, its key goes on without it',
     file: 'packages/server/src/dispatch/task-road.ts',
     find: '    if (this.#ordered && entry.placed) {\n',

@@ -52,7 +52,8 @@ export class TaskRoad implements AttemptSteps, UnparkingSteps {
     const { task, window } = entry
     window.delivered(entry)
     if (task.delayMs > 0 && task.owner !== LOG_OWNER && entry.poison === null) {
-      const delayLeftMs = task.acceptedAtMs + task.delayMs - this.#dependencies.clock.wallMs()
+      // Where our clock is behind that of the gateway it would seem longer than it ever was.
+      const delayLeftMs = Math.min(task.delayMs, task.acceptedAtMs + task.delayMs - this.#dependencies.clock.wallMs())
       if (delayLeftMs > 0) {
         this.#delay(entry, delayLeftMs)
         return
