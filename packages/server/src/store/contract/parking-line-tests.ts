@@ -122,6 +122,18 @@ export function parkingLineTests(place: () => ContractPlace): void {
     await store.close()
   })
 
+  test('a head that is parked anew outside its line leaves it to the next, and waits by its own time', async () => {
+    const { store, parking } = await openParking(place())
+    const owned = await ownPartition(parking)
+    await parking.park(owned, [behind(1, 'a', { dueInMs: null }), behind(2, 'a', { dueInMs: 0 })])
+    await parking.park(owned, [row(1, { dueInMs: null, reason: 'exhausted' })])
+    assert.deepEqual(await takeAll(parking, owned), [2])
+    await parking.park(owned, [behind(9, 'b')])
+    await parking.park(owned, [row(9), behind(3, 'b')])
+    assert.deepEqual(await takeAll(parking, owned), [9])
+    await store.close()
+  })
+
   test('a head that is parked again with a time wakes the line by it; what is given back stands behind', async () => {
     const at = place()
     const { store, parking } = await openParking(at)

@@ -19,7 +19,8 @@ export class LineHeads {
     this.#sooner = database.prepare(
       'UPDATE parked SET wake_at_ms = min(coalesce(due_at_ms, deadline_at_ms), deadline_at_ms) WHERE id = ?',
     )
-    this.#byDeadline = database.prepare('UPDATE parked SET wake_at_ms = deadline_at_ms WHERE id = ?')
+    // A number is used again when its row was the last one: it may belong to a row of another line by now.
+    this.#byDeadline = database.prepare('UPDATE parked SET wake_at_ms = deadline_at_ms WHERE id = ? AND line = ?')
     this.#wake = database.prepare('UPDATE parked SET due_at_ms = ? WHERE id = ?')
   }
 
@@ -48,7 +49,7 @@ export class LineHeads {
   changed(queue: string, partition: number, line: string, former: LineHead | undefined): void {
     const head = this.of(queue, partition, line)
     if (head === undefined) return
-    if (former !== undefined && former.id !== head.id) this.#byDeadline.run(former.id)
+    if (former !== undefined && former.id !== head.id) this.#byDeadline.run(former.id, line)
     this.refresh(head.id)
   }
 

@@ -148,7 +148,8 @@ export class ParkedRows {
     for (const row of rows) {
       // Its record came again, or it is handed back: it has attempts and a time that must stay.
       if (row.reason === 'behind' && this.#waitAgain.run(queue, partition, row.offset).changes > 0) continue
-      this.#removeAt(queue, partition, row.offset)
+      const left = this.#removeAt(queue, partition, row.offset)
+      if (left !== null && !before.has(left)) before.set(left, undefined)
       const dueAtMs = row.dueInMs === null ? null : momentIn(row.dueInMs, nowMs)
       const deadlineAtMs = momentIn(row.deadlineInMs, nowMs)
       const wakeAtMs = row.line !== null || dueAtMs === null ? deadlineAtMs : Math.min(dueAtMs, deadlineAtMs)
