@@ -17,7 +17,7 @@ export interface TestBucket {
 }
 
 export function testBucket(endpoint: string): TestBucket {
-  const client = new S3Client({ endpoint, region: REGION, credentials: CREDENTIALS, forcePathStyle: true })
+  const client = new S3Client({ endpoint, region: REGION, credentials: { ...CREDENTIALS }, forcePathStyle: true })
   const keys = async (Prefix: string) => {
     const page = await client.send(new ListObjectsV2Command({ Bucket: BUCKET, Prefix }))
     return (page.Contents ?? []).map(({ Key }) => Key!)

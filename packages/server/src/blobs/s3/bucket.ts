@@ -35,7 +35,8 @@ export async function openBucket(options: ResolvedS3Blobs): Promise<Bucket> {
   const client = new library.S3Client({
     region,
     ...(endpoint === null ? {} : { endpoint, forcePathStyle: true }),
-    ...(credentials === null ? {} : { credentials }),
+    // The SDK writes into what it is given.
+    ...(credentials === null ? {} : { credentials: { ...credentials } }),
     maxAttempts: 3,
     // Other servers than AWS's own stumble over checksums in trailers; the digest of a put goes out in any case.
     requestChecksumCalculation: 'WHEN_REQUIRED',
