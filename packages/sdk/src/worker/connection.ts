@@ -35,8 +35,8 @@ export function connect(address: string, credentials: ChannelCredentials, events
 
 const SESSION = grpcDefinition(WorkerService).Session as MethodDefinition<SessionRequest, SessionResponse>
 
-/** One message may carry many attempts. bytes */
-const RECEIVE_BYTES_MAX = 64 * 1024 * 1024
+/** One message may carry many attempts, or one with the largest body that a server takes (64 MiB). bytes */
+const RECEIVE_BYTES_MAX = 66 * 1024 * 1024
 
 const CHANNEL_OPTIONS = {
   'grpc.max_receive_message_length': RECEIVE_BYTES_MAX,
