@@ -1,11 +1,15 @@
 import { LOCK_TIMEOUT_MS } from './apply-function.ts'
 
 /**
- * What an owner does to parked rows. Each begins by locking the row of the partition's owner, so what is done to one
- * partition is done one after the other, sees what was done before, and is refused under an epoch that is over.
+ * What is done to parked rows. Each begins by locking the row of the partition's owner, so what is done to one partition
+ * is done one after the other and sees what was done before; what an owner does is refused under an epoch that is over.
  */
 export function parkingFunctions(schema: string): string {
   const ofPartition = 'queue = given_queue AND partition = given_partition'
+  /** One look into the index for each offset: a plan of another kind, as a table without statistics gets it, is slow. */
+  const at = (offsets: string) => `ctid = ANY (ARRAY(
+          SELECT found.id FROM unnest(${offsets}) AS one CROSS JOIN LATERAL (
+            SELECT ctid AS id FROM ${schema}.parked WHERE ${ofPartition} AND log_offset = one LIMIT 1) AS found))`
   return `
     CREATE FUNCTION ${schema}.lock_owned(given_queue text, given_partition integer, given_epoch bigint)
     RETURNS boolean LANGUAGE plpgsql AS $$
@@ -32,14 +36,20 @@ export function parkingFunctions(schema: string): string {
 
     -- Rows of these lines have come or gone: what heads a line wakes by its own time, what headed it no more.
     CREATE FUNCTION ${schema}.settle_lines(given_queue text, given_partition integer, given_lines text[])
-    RETURNS void LANGUAGE sql AS $$
-      UPDATE ${schema}.parked SET wakes_at_ms = CASE WHEN parked.log_offset = head.log_offset
-          THEN least(due_at_ms, deadline_at_ms) ELSE deadline_at_ms END
-      FROM (SELECT DISTINCT given.line, ${schema}.head_of(given_queue, given_partition, given.line) AS log_offset
-        FROM unnest(given_lines) AS given (line) WHERE given.line IS NOT NULL) AS head
-      WHERE ${ofPartition} AND parked.line = head.line
-        AND (parked.log_offset = head.log_offset OR wakes_at_ms < deadline_at_ms)
-    $$;
+    RETURNS void LANGUAGE plpgsql AS $$
+    DECLARE
+      one_line text;
+      head bigint;
+    BEGIN
+      FOR one_line IN SELECT DISTINCT given.line FROM unnest(given_lines) AS given (line) WHERE given.line IS NOT NULL
+      LOOP
+        head := ${schema}.head_of(given_queue, given_partition, one_line);
+        UPDATE ${schema}.parked SET wakes_at_ms = deadline_at_ms
+          WHERE ${ofPartition} AND line = one_line AND wakes_at_ms < deadline_at_ms AND log_offset <> head;
+        UPDATE ${schema}.parked SET wakes_at_ms = least(due_at_ms, deadline_at_ms)
+          WHERE ${ofPartition} AND log_offset = head AND wakes_at_ms <> least(due_at_ms, deadline_at_ms);
+      END LOOP;
+    END $$;
 
     -- From one line to the next along the index, however long each of them is.
     CREATE FUNCTION ${schema}.lines_of(given_queue text, given_partition integer)
@@ -78,7 +88,7 @@ export function parkingFunctions(schema: string): string {
         due_at_ms = CASE WHEN reason = 'exhausted' THEN due_at_ms ELSE coalesce(due_at_ms, now_ms) END,
         wakes_at_ms = least(CASE WHEN reason = 'exhausted' THEN due_at_ms ELSE coalesce(due_at_ms, now_ms) END,
           deadline_at_ms)
-      WHERE ${ofPartition} AND log_offset = ANY (heads) AND taken IS NULL
+      WHERE ${at('heads')} AND taken IS NULL
     $$;
 
     CREATE FUNCTION ${schema}.own(given_queue text, given_partition integer, given_now bigint,
@@ -110,7 +120,7 @@ export function parkingFunctions(schema: string): string {
     BEGIN
       PERFORM ${schema}.require_owned(given_queue, given_partition, given_epoch);
       -- A row that changes its line leaves one that may have to be headed by another.
-      SELECT array_agg(line) INTO left_lines FROM ${schema}.parked WHERE ${ofPartition} AND log_offset = ANY (offsets);
+      SELECT array_agg(line) INTO left_lines FROM ${schema}.parked WHERE ${at('offsets')};
       ${putRows(schema, "reason <> 'behind'", REPLACE)}
       ${putRows(schema, "reason = 'behind'", 'taken = NULL')}
       PERFORM ${schema}.settle_lines(given_queue, given_partition, left_lines || lines);
@@ -134,17 +144,14 @@ export function parkingFunctions(schema: string): string {
         PERFORM ${schema}.give_back(given_queue, one, lost_calls, now_ms) FROM unnest(owned) AS one;
       END IF;
       RETURN QUERY
-        WITH due AS MATERIALIZED (
-          SELECT found.partition, found.log_offset FROM unnest(owned) AS one CROSS JOIN LATERAL (
-            SELECT partition, log_offset, wakes_at_ms FROM ${schema}.parked
+        UPDATE ${schema}.parked SET taken = given_call
+        WHERE taken IS NULL AND ctid = ANY (ARRAY(
+          SELECT due.id FROM unnest(owned) AS one CROSS JOIN LATERAL (
+            SELECT ctid AS id, wakes_at_ms FROM ${schema}.parked
             WHERE queue = given_queue AND partition = one AND taken IS NULL AND wakes_at_ms <= now_ms
-            ORDER BY wakes_at_ms LIMIT given_limit) AS found
-          ORDER BY found.wakes_at_ms LIMIT given_limit
-        )
-        UPDATE ${schema}.parked AS target SET taken = given_call FROM due
-        WHERE target.queue = given_queue AND target.partition = due.partition AND target.log_offset = due.log_offset
-          AND target.taken IS NULL
-        RETURNING target.*;
+            ORDER BY wakes_at_ms LIMIT given_limit) AS due
+          ORDER BY due.wakes_at_ms LIMIT given_limit))
+        RETURNING *;
     END $$;
 
     CREATE FUNCTION ${schema}.take_line(
@@ -158,12 +165,11 @@ export function parkingFunctions(schema: string): string {
         PERFORM ${schema}.give_back(given_queue, given_partition, lost_calls, ${schema}.now_ms(given_now));
       END IF;
       RETURN QUERY
-        UPDATE ${schema}.parked AS target SET taken = given_call FROM (
-          SELECT log_offset FROM ${schema}.parked WHERE ${ofPartition} AND line = given_line AND taken IS NULL
-          ORDER BY log_offset LIMIT given_limit) AS first
-        WHERE target.queue = given_queue AND target.partition = given_partition AND target.log_offset = first.log_offset
-          AND target.taken IS NULL
-        RETURNING target.*;
+        UPDATE ${schema}.parked SET taken = given_call
+        WHERE taken IS NULL AND ctid = ANY (ARRAY(
+          SELECT ctid FROM ${schema}.parked WHERE ${ofPartition} AND line = given_line AND taken IS NULL
+          ORDER BY log_offset LIMIT given_limit))
+        RETURNING *;
     END $$;
 
     CREATE FUNCTION ${schema}.remove_parked(
@@ -175,7 +181,7 @@ export function parkingFunctions(schema: string): string {
     BEGIN
       PERFORM ${schema}.require_owned(given_queue, given_partition, given_epoch);
       WITH gone AS (
-        DELETE FROM ${schema}.parked WHERE ${ofPartition} AND log_offset = ANY (offsets) RETURNING line
+        DELETE FROM ${schema}.parked WHERE ${at('offsets')} RETURNING line
       ) SELECT array_agg(line) INTO lines FROM gone WHERE line IS NOT NULL;
       PERFORM ${schema}.settle_lines(given_queue, given_partition, lines);
     END $$;
@@ -191,7 +197,9 @@ export function parkingFunctions(schema: string): string {
     BEGIN
       IF NOT ${schema}.lock_owned(given_queue, given_partition, given_epoch) THEN RETURN '{}'; END IF;
       WITH gone AS (
-        DELETE FROM ${schema}.parked WHERE ${ofPartition} AND task_id = ANY (given_task_ids) AND taken IS NULL
+        DELETE FROM ${schema}.parked WHERE ${ofPartition} AND taken IS NULL AND ctid = ANY (ARRAY(
+          SELECT found.id FROM unnest(given_task_ids) AS one CROSS JOIN LATERAL (
+            SELECT ctid AS id FROM ${schema}.parked WHERE queue = given_queue AND task_id = one OFFSET 0) AS found))
         RETURNING task_id, line, log_offset
       ) SELECT array_agg(task_id), array_agg(line), array_agg(log_offset) INTO dropped, lines, offsets FROM gone;
       PERFORM ${schema}.settle_lines(given_queue, given_partition, lines);
@@ -226,6 +234,19 @@ export function parkingFunctions(schema: string): string {
         outcome := 'kept';
       END LOOP;
       RETURN outcome;
+    END $$;
+
+    -- False where the row was taken or changed meanwhile.
+    CREATE FUNCTION ${schema}.edit_parked(
+      given_queue text, given_partition integer, given_offset bigint, headers_before text, given_headers text,
+      given_value bytea
+    ) RETURNS boolean LANGUAGE plpgsql AS $$
+    BEGIN
+      PERFORM set_config('lock_timeout', '${LOCK_TIMEOUT_MS}', true);
+      PERFORM FROM ${schema}.owners WHERE ${ofPartition} FOR UPDATE;
+      UPDATE ${schema}.parked SET value = given_value, headers = given_headers
+        WHERE ${ofPartition} AND log_offset = given_offset AND taken IS NULL AND headers = headers_before;
+      RETURN FOUND;
     END $$;
 
     CREATE FUNCTION ${schema}.fired(

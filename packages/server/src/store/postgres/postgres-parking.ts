@@ -137,12 +137,10 @@ export class PostgresParking implements Parking {
 
   /** False when the row was changed meanwhile. */
   async #edit(row: ParkedColumns, body: EditedBody): Promise<boolean> {
-    const edited = await this.#database().rows(
-      `UPDATE ${this.#schema}.parked SET value = $5, headers = $6
-       WHERE queue = $1 AND partition = $2 AND log_offset = $3 AND taken IS NULL AND headers = $4 RETURNING 1`,
-      [row.queue, row.partition, row.log_offset, row.headers, body.payload, headersOfBody(row.headers, body)],
-    )
-    return edited.length === 1
+    const place = [row.queue, row.partition, row.log_offset]
+    const values = [...place, row.headers, headersOfBody(row.headers, body), body.payload]
+    const edited = await this.#call<{ edit_parked: boolean }>('edit_parked', values)
+    return edited[0]!.edit_parked
   }
 
   #rowsOf(queue: string, taskId: string): Promise<readonly (ParkedColumns & { taken: string | null })[]> {

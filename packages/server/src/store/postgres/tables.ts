@@ -95,7 +95,7 @@ export function parkingTables(schema: string): string {
     CREATE INDEX parked_by_line ON ${schema}.parked (queue, partition, line, log_offset) WHERE line IS NOT NULL;
     CREATE INDEX parked_heads ON ${schema}.parked (queue, partition, line)
       WHERE line IS NOT NULL AND wakes_at_ms < deadline_at_ms;
-    CREATE INDEX parked_by_task ON ${schema}.parked (task_id);
+    CREATE INDEX parked_by_task ON ${schema}.parked (task_id, queue);
     CREATE INDEX parked_by_age ON ${schema}.parked (parked_at_ms DESC, queue, partition, log_offset);
     CREATE INDEX parked_taken ON ${schema}.parked (queue, partition) WHERE taken IS NOT NULL;
 
