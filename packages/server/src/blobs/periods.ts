@@ -2,28 +2,28 @@ import type { Clock } from '@forebay/broker'
 import { isoTime } from '../iso-time.ts'
 
 /**
- * When blobs may go, without a look at any single one. A put writes only into a period that has not ended, and a
- * period goes as a whole, `keepMs` after its end, when nobody has written into it for that long. So a sweep and a put of the
- * same bytes never meet: no marks, no locks, no grace to get right. The price: bytes that are put again in a later
- * period are written again.
+ * When blobs may go, without a look at any single one. They lie in folders that are named by the moment from which on
+ * everything in them has had its time. A put chooses one that lies at least as far ahead as the bytes must stay, and a
+ * folder goes as a whole when its moment has come: nobody has written into it for `keepMs` by then. So a sweep and a
+ * put of the same bytes never meet: no marks, no locks, no grace to get right. The price: bytes that are put again
+ * later are written again, into a later folder.
  *
- * A period is named by its end, so processes that were told different times (and so count different periods) still
- * agree on when one is over.
+ * The moment is in the name, so whoever has another `keepMs` than the one who wrote takes nothing too early.
  */
 export class Periods {
   readonly #clock: Clock
   readonly #keepMs: number
-  readonly #lengthMs: number
+  readonly #stepMs: number
 
   constructor(clock: Clock, keepMs: number) {
     this.#clock = clock
     this.#keepMs = keepMs
-    this.#lengthMs = Math.max(1_000, Math.ceil(keepMs / PERIODS_KEPT / 1_000) * 1_000)
+    this.#stepMs = Math.max(1_000, Math.ceil(keepMs / PERIODS_KEPT / 1_000) * 1_000)
   }
 
-  /** The period to write into what has to stay for so long; never one that has ended. */
+  /** The period for what has to stay for so long, and for `keepMs` at least. */
   keeping(ms: number): string {
-    return this.#endingAfter(this.#clock.wallMs() + Math.max(0, ms - this.#keepMs))
+    return this.#endingAfter(this.#clock.wallMs() + Math.max(this.#keepMs, ms))
   }
 
   current(): string {
@@ -32,12 +32,12 @@ export class Periods {
 
   /** The one before: between them they hold nearly all that is asked for. */
   previous(): string {
-    return this.#endingAfter(this.#clock.wallMs() - this.#lengthMs)
+    return this.#endingAfter(this.#clock.wallMs() + this.#keepMs - this.#stepMs)
   }
 
   /** Everything in it has had its time. */
   isOver(period: string): boolean {
-    return this.#clock.wallMs() >= endMs(period) + this.#keepMs
+    return this.#clock.wallMs() >= endMs(period)
   }
 
   /** Whether a folder's name is that of a period. */
@@ -46,7 +46,7 @@ export class Periods {
   }
 
   #endingAfter(ms: number): string {
-    const end = (Math.floor(ms / this.#lengthMs) + 1) * this.#lengthMs
+    const end = (Math.floor(ms / this.#stepMs) + 1) * this.#stepMs
     return isoTime(end).replace(/\.\d+|[-:]/g, '')
   }
 }
