@@ -2,14 +2,17 @@ import type { Checker, EventOf, History, Violation } from '../history.ts'
 import { eventsOf, firstBy, lifeOf } from '../select.ts'
 
 /**
- * The tasks of one ordering key, in the order of the log. A delayed task takes its place when it comes back to the log,
- * a redriven one with its new record.
+ * The tasks of one ordering key, in the order of the log; a redriven one where its new record is. Without those that
+ * were delayed: each takes its place when its time has come, which the log does not always show.
  */
 function linesOf(history: History): EventOf<'log.task'>[][] {
-  const ready = eventsOf(history, 'log.task').filter(
-    (record) => record.key !== null && record.delayMs === 0 && (history.queues.get(record.queue)?.ordered ?? false),
+  const records = eventsOf(history, 'log.task').filter(
+    (record) => record.key !== null && (history.queues.get(record.queue)?.ordered ?? false),
   )
-  const inOrder = ready.sort((one, other) => one.partition - other.partition || one.offset - other.offset)
+  const delayed = new Set(records.filter(({ delayMs }) => delayMs > 0).map(({ taskId }) => taskId))
+  const inOrder = records
+    .filter(({ taskId }) => !delayed.has(taskId))
+    .sort((one, other) => one.partition - other.partition || one.offset - other.offset)
   const places = [...firstBy(inOrder, lifeOf).values()]
   return [...Map.groupBy(places, ({ queue, key }) => JSON.stringify([queue, key])).values()]
 }
@@ -67,9 +70,9 @@ export const begunAfterEnds: Checker = (history) => {
 /** O-2: under one assignment, the executions of a key go forward in the log, never back. */
 export const neverBackwards: Checker = (history) => {
   const offsets = new Map<string, number[]>()
-  const delayed = new Set<string>()
+  const elsewhere = parkedTasks(history)
   for (const record of eventsOf(history, 'log.task')) {
-    if (record.delayMs > 0) delayed.add(record.taskId)
+    if (record.delayMs > 0) elsewhere.add(record.taskId)
     const life = lifeOf(record)
     const own = offsets.get(life)
     if (own === undefined) offsets.set(life, [record.offset])
@@ -79,8 +82,8 @@ export const neverBackwards: Checker = (history) => {
   const violations: Violation[] = []
   for (const start of eventsOf(history, 'exec.start')) {
     if (start.owner === undefined || start.key === null || !history.queues.get(start.queue)?.ordered) continue
-    // Its place is wherever it stood when its delay was over.
-    if (delayed.has(start.taskId)) continue
+    // Its place is wherever it stood when its wait was over, and another owner may have parked it once more.
+    if (elsewhere.has(start.taskId)) continue
     const name = JSON.stringify([start.queue, start.key, start.owner.epoch])
     const before = reached.get(name)
     const possible = offsets.get(lifeOf(start)) ?? []
@@ -136,6 +139,7 @@ export const oneAtATime: Checker = (history) => {
 /** O-6, R-1: under one assignment the attempts of a task are numbered upwards, and never beyond the queue's limit. */
 export const attemptsAreCounted: Checker = (history) => {
   const records = Map.groupBy(eventsOf(history, 'log.task'), lifeOf)
+  const parked = parkedTasks(history)
   const last = new Map<string, EventOf<'exec.start'>>()
   const violations: Violation[] = []
   for (const start of eventsOf(history, 'exec.start')) {
@@ -149,6 +153,7 @@ export const attemptsAreCounted: Checker = (history) => {
     }
     // A second record of a task counts anew: which of them an attempt is of cannot be told.
     if (start.owner === undefined || (records.get(lifeOf(start))?.length ?? 0) > 1) continue
+    if (parked.has(start.taskId)) continue
     const name = `${lifeOf(start)} ${start.owner.epoch}`
     const before = last.get(name)
     if (before !== undefined && start.attempt <= before.attempt) {
@@ -161,4 +166,8 @@ export const attemptsAreCounted: Checker = (history) => {
     last.set(name, start)
   }
   return violations
+}
+
+function parkedTasks(history: History): Set<string> {
+  return new Set(eventsOf(history, 'park.kept').map((row) => row.taskId))
 }

@@ -127,15 +127,16 @@ const SETTLED_MS = 6_000
 /** Beyond what the caller named. ms */
 const WAIT_SLACK_MS = 1_000
 
-/** V-6: each wait ends once, in time. */
+/** V-6: each wait ends once; while all is well, in time. */
 export const waitsEndOnce: Checker = (history) => {
   const ends = Map.groupBy(eventsOf(history, 'wait.end'), (event) => event.request)
   const finished = eventsOf(history, 'phase').some((event) => event.phase === 'end')
-  const slowed = eventsOf(history, 'fault.begin').some(({ fault }) => fault === 'pause')
+  const healed = eventsOf(history, 'phase').find((event) => event.phase === 'healed')?.t ?? Number.POSITIVE_INFINITY
   const violations: Violation[] = []
   for (const begin of eventsOf(history, 'wait.begin')) {
     const own = ends.get(begin.request) ?? []
-    const late = own[0] !== undefined && !slowed && own[0].t > begin.t + begin.waitMs + WAIT_SLACK_MS
+    const well = begin.t > healed + SETTLED_MS
+    const late = own[0] !== undefined && well && own[0].t > begin.t + begin.waitMs + WAIT_SLACK_MS
     if (own.length === 1 && !late) continue
     if (own.length === 0 && !finished) continue
     const times = own.length === 0 ? 'never ended' : own.length > 1 ? 'was answered twice' : 'outlived its time'
