@@ -73,7 +73,7 @@ process.exit(count.failed > 0 || count.passed === 0 || stopped.signal.aborted ? 
 
 async function testFiles(names: readonly string[]): Promise<string[]> {
   const found: string[] = []
-  for await (const file of glob('{packages/*/test,scripts/test,e2e,examples}/**/*.test.ts')) {
+  for await (const file of glob('{packages/*/test,scripts/test,history/test,sim/test,e2e,examples}/**/*.test.ts')) {
     if (file.includes('node_modules')) continue
     if (names.length === 0 || names.some((name) => file.includes(name))) found.push(file)
   }

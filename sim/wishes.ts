@@ -28,7 +28,7 @@ function wish(name: string, delays: boolean, random: SeededRandom): Wish {
     payload: payloadOf(name, random),
     timing: timingOf(delays, random),
     waitMs: random.chance(0.5) ? random.whole(50, 9_000) : 0,
-    cancelAfterMs: random.chance(0.08) ? random.skewed(0, 3_000) : null,
+    cancelAfterMs: random.chance(0.15) ? random.skewed(0, 4_000) : null,
   }
 }
 
