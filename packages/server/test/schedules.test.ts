@@ -22,7 +22,7 @@ const MINUTE_MS = 60_000
 
 test('a schedule makes a task each time it fires, like any other but for its owner and its id', async (t) => {
   const { clock, fired, own, kept } = await rig(t)
-  clock.setWall('2026-06-01T12:03:00Z')
+  clock.jumpTo('2026-06-01T12:03:00Z')
   own({ cron: '*/5 * * * *', body: { kind: 'digest' }, key: 'all' })
   await kept.isKept('2026-06-01T12:03:00Z')
   clock.advance(2 * MINUTE_MS)
@@ -40,7 +40,7 @@ test('a schedule makes a task each time it fires, like any other but for its own
 
 test('it fires on time, again and again, and whoever takes over goes on where it was', async (t) => {
   const { clock, fired, own, kept } = await rig(t)
-  clock.setWall('2026-06-01T12:00:30Z')
+  clock.jumpTo('2026-06-01T12:00:30Z')
   const first = own({ cron: '* * * * *' })
   await kept.isKept('2026-06-01T12:00:30Z')
   for (const time of ['12:01', '12:02']) {
@@ -60,7 +60,7 @@ test('it fires on time, again and again, and whoever takes over goes on where it
 
 test('a schedule that is new has missed nothing', async (t) => {
   const { clock, fired, own, kept } = await rig(t)
-  clock.setWall('2026-06-01T12:00:30Z')
+  clock.jumpTo('2026-06-01T12:00:30Z')
   own({ cron: '* * * * *', missed: 'all' })
   await kept.isKept('2026-06-01T12:00:30Z')
   clock.advance(MINUTE_MS)
@@ -76,7 +76,7 @@ for (const [missed, times] of [
   test(`of what was missed while nobody owned the partition, '${missed}' makes up for ${times.length}`, async (t) => {
     const { clock, fired, own, kept } = await rig(t)
     kept.set('2026-06-01T12:00:00Z')
-    clock.setWall('2026-06-01T15:20:00Z')
+    clock.jumpTo('2026-06-01T15:20:00Z')
     own({ cron: '0 * * * *', missed })
     for (const time of times) assert.equal(await fired.time(), time)
     await kept.isKept('2026-06-01T15:00:00Z')
@@ -89,7 +89,7 @@ for (const [missed, times] of [
 test('a hand-over that takes seconds is no miss, not even for skip', async (t) => {
   const { clock, fired, own, kept } = await rig(t)
   kept.set('2026-06-01T12:00:00Z')
-  clock.setWall('2026-06-01T13:00:08Z')
+  clock.jumpTo('2026-06-01T13:00:08Z')
   own({ cron: '0 * * * *', missed: 'skip' })
   assert.equal(await fired.time(), '13:00')
 })
@@ -101,7 +101,7 @@ test('through the changes of the clocks a night in Berlin has one fire each', as
   ] as const) {
     const { clock, fired, own, kept } = await rig(t)
     kept.set(eve)
-    clock.setWall(eve)
+    clock.jumpTo(eve)
     own({ cron: '30 2 * * *', timeZone: 'Europe/Berlin' })
     for (const fire of fires) {
       while (clock.wallMs() < Date.parse(fire)) clock.advance(10 * MINUTE_MS)
@@ -115,12 +115,12 @@ test('through the changes of the clocks a night in Berlin has one fire each', as
 test('a wall clock that jumps back fires nothing twice', async (t) => {
   const { clock, fired, own, kept } = await rig(t)
   kept.set('2026-06-01T12:00:00Z')
-  clock.setWall('2026-06-01T12:00:30Z')
+  clock.jumpTo('2026-06-01T12:00:30Z')
   const first = own({ cron: '* * * * *', missed: 'all' })
   clock.advance(MINUTE_MS)
   assert.equal(await fired.time(), '12:01')
   await kept.isKept('2026-06-01T12:01:00Z')
-  clock.setWall('2026-06-01T11:31:30Z')
+  clock.jumpTo('2026-06-01T11:31:30Z')
   for (let minute = 0; minute < 20; minute++) clock.advance(MINUTE_MS)
   await first.lose()
   own({ cron: '* * * * *', missed: 'all' })
@@ -133,10 +133,10 @@ test('a wall clock that jumps back fires nothing twice', async (t) => {
 test('a wall clock that jumps ahead misses what it passes over', async (t) => {
   const { clock, fired, own, kept } = await rig(t)
   kept.set('2026-06-01T12:00:00Z')
-  clock.setWall('2026-06-01T12:00:10Z')
+  clock.jumpTo('2026-06-01T12:00:10Z')
   own({ cron: '*/10 * * * *', missed: 'once' })
   await clock.somebodyWaits()
-  clock.setWall('2026-06-01T14:05:00Z')
+  clock.jumpTo('2026-06-01T14:05:00Z')
   clock.advance(10_000)
   assert.equal(await fired.time(), '14:00')
   await kept.isKept('2026-06-01T14:00:00Z')
@@ -148,7 +148,7 @@ test('a wall clock that jumps ahead misses what it passes over', async (t) => {
 test('who takes over between the record and the note of it publishes the same task again, under the same id', async (t) => {
   const { clock, fired, own, kept } = await rig(t)
   kept.set('2026-06-01T12:00:00Z')
-  clock.setWall('2026-06-01T12:59:00Z')
+  clock.jumpTo('2026-06-01T12:59:00Z')
   kept.down = true
   const first = own({ cron: '0 * * * *' })
   clock.advance(MINUTE_MS)
@@ -166,7 +166,7 @@ test('who takes over between the record and the note of it publishes the same ta
 test('a fire that somebody else has fenced off is noted under the next epoch', async (t) => {
   const { clock, fired, own, kept } = await rig(t)
   kept.set('2026-06-01T12:00:00Z')
-  clock.setWall('2026-06-01T12:59:00Z')
+  clock.jumpTo('2026-06-01T12:59:00Z')
   own({ cron: '0 * * * *' })
   kept.epoch++
   clock.advance(MINUTE_MS)
@@ -177,7 +177,7 @@ test('a fire that somebody else has fenced off is noted under the next epoch', a
 test('while the log refuses or does not answer it tries on, and says nothing fired before the log has it', async (t) => {
   const { clock, fired, own, kept, faults } = await rig(t)
   kept.set('2026-06-01T12:00:00Z')
-  clock.setWall('2026-06-01T14:30:00Z')
+  clock.jumpTo('2026-06-01T14:30:00Z')
   faults.push('refused', 'unknown', 'refused')
   own({ cron: '0 * * * *', missed: 'all' })
   while (fired.seen < 4) await clock.somebodyWaits().then(() => clock.advance(10_000))
@@ -193,7 +193,7 @@ test('while the log refuses or does not answer it tries on, and says nothing fir
 test('a thousand missed fires go out in order, and more than that are left out', async (t) => {
   const { clock, fired, own, kept } = await rig(t)
   kept.set('2026-06-01T12:00:00Z')
-  clock.setWall('2026-06-02T12:00:00Z')
+  clock.jumpTo('2026-06-02T12:00:00Z')
   own({ cron: '* * * * *', missed: 'all', key: 'k' })
   const times: number[] = []
   for (let i = 0; i < 1_000; i++)
@@ -208,7 +208,7 @@ test('once stopped, or its partition lost, nothing fires any more and nothing is
   const { clock, fired, own, kept } = await rig(t)
   for (const end of ['lose', 'stop'] as const) {
     kept.set('2026-06-01T12:00:00Z')
-    clock.setWall('2026-06-01T12:00:01Z')
+    clock.jumpTo('2026-06-01T12:00:01Z')
     const schedules = own({ cron: '* * * * *' })
     await clock.somebodyWaits()
     await schedules[end]()
@@ -216,7 +216,7 @@ test('once stopped, or its partition lost, nothing fires any more and nothing is
     clock.advance(60 * MINUTE_MS)
   }
   kept.set('2026-06-01T12:00:00Z')
-  clock.setWall('2026-06-01T12:01:00Z')
+  clock.jumpTo('2026-06-01T12:01:00Z')
   own({ cron: '* * * * *' })
   assert.equal(await fired.time(), '12:01')
   assert.equal(fired.waiting, 0)
@@ -224,7 +224,7 @@ test('once stopped, or its partition lost, nothing fires any more and nothing is
 
 test('several schedules of a queue fire each for itself', async (t) => {
   const { clock, fired, ownAll } = await rig(t)
-  clock.setWall('2026-06-01T12:00:30Z')
+  clock.jumpTo('2026-06-01T12:00:30Z')
   ownAll({ often: { cron: '* * * * *' }, seldom: { cron: '*/2 * * * *' } })
   await clock.somebodyWaits(2)
   const ids: string[] = []
@@ -255,7 +255,7 @@ class JumpingClock extends ManualClock {
     return timer
   }
 
-  setWall(time: string): void {
+  jumpTo(time: string): void {
     this.#aheadMs = Date.parse(time) - super.wallMs()
   }
 

@@ -37,7 +37,7 @@ export interface Parking {
    * Takes the first rows of a key's line, in order of offset, due or not; those that are taken already are left out.
    * Throws ParkingFenced: nothing there must not be mistaken for an empty line.
    */
-  takeLine(owned: Owned, key: string, limit: number): Promise<readonly ParkedRow[]>
+  takeLine(owned: Owned, key: string, limit: number): Promise<readonly TakenRow[]>
   /**
    * These are finished: their results, dead letters or new records are in the log. Throws ParkingFenced, also where
    * `offsets` is empty: so an owner asks whether it still is one.
@@ -122,8 +122,13 @@ export interface ParkedRow extends Omit<RowToPark, 'dueInMs' | 'deadlineInMs'> {
   readonly wish: Wish | null
 }
 
+export interface TakenRow extends ParkedRow {
+  /** The store's clock when it handed the row out: what its moments are to be compared with, and no other clock. */
+  readonly nowMs: number
+}
+
 export interface Taken {
-  readonly rows: readonly ParkedRow[]
+  readonly rows: readonly TakenRow[]
   /** Until the next row of these partitions is due; null when none waits by time. ms */
   readonly nextInMs: number | null
 }

@@ -10,6 +10,7 @@ import {
   ParkingFenced,
   type RowToPark,
   type Taken,
+  type TakenRow,
   type Wish,
 } from '../parking.ts'
 import type { RunningStore } from './embedded.ts'
@@ -35,12 +36,13 @@ export class EmbeddedParking implements Parking {
   }
 
   async take(queue: string, owned: readonly Owned[], limit: number): Promise<Taken> {
-    const { rows, nextInMs } = await this.#act({ act: 'take', queue, owned, limit }, 'taken')
-    return { rows: unpackRows(rows), nextInMs }
+    const { rows, nextInMs, nowMs } = await this.#act({ act: 'take', queue, owned, limit }, 'taken')
+    return { rows: unpackRows(rows).map((row) => ({ ...row, nowMs })), nextInMs }
   }
 
-  async takeLine(owned: Owned, key: string, limit: number): Promise<readonly ParkedRow[]> {
-    return unpackRows((await this.#act({ act: 'takeLine', owned, key, limit }, 'taken')).rows)
+  async takeLine(owned: Owned, key: string, limit: number): Promise<readonly TakenRow[]> {
+    const { rows, nowMs } = await this.#act({ act: 'takeLine', owned, key, limit }, 'taken')
+    return unpackRows(rows).map((row) => ({ ...row, nowMs }))
   }
 
   async remove(owned: Owned, offsets: readonly number[]): Promise<void> {

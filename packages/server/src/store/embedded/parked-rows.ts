@@ -98,7 +98,7 @@ export class ParkedRows {
       case 'takeLine': {
         const { owned, key, limit } = act
         const ids = this.#ofLine.all(owned.queue, owned.partition, key, limit).map((row) => row.id as number)
-        return { kind: 'taken', rows: this.#takeRows(ids), nextInMs: null }
+        return { kind: 'taken', rows: this.#takeRows(ids), nextInMs: null, nowMs }
       }
       case 'remove':
         return this.#remove(act.owned, act.offsets)
@@ -190,6 +190,7 @@ export class ParkedRows {
       kind: 'taken',
       rows,
       nextInMs: nextAtMs === Number.POSITIVE_INFINITY ? null : Math.max(0, nextAtMs - nowMs),
+      nowMs,
     }
   }
 

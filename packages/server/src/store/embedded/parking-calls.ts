@@ -24,7 +24,7 @@ export type ParkingAnswer =
   /** These rows cannot be kept; the other acts of the transaction were. */
   | { readonly kind: 'refused'; readonly reason: string }
   | { readonly kind: 'owned'; readonly ownership: Ownership }
-  | { readonly kind: 'taken'; readonly rows: FoundRows; readonly nextInMs: number | null }
+  | { readonly kind: 'taken'; readonly rows: FoundRows; readonly nextInMs: number | null; readonly nowMs: number }
   | { readonly kind: 'dropped'; readonly taskIds: readonly string[] }
   | { readonly kind: 'wished'; readonly outcome: 'kept' | 'taken' | 'missing' }
 

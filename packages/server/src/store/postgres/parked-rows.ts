@@ -1,5 +1,5 @@
 import type { RecordHeader } from '@forebay/broker'
-import type { EditedBody, ParkedRow, ParkedSummary, ParkReason, RowToPark, Wish } from '../parking.ts'
+import type { EditedBody, ParkedRow, ParkedSummary, ParkReason, RowToPark, TakenRow, Wish } from '../parking.ts'
 import { count, PackedBytes, text, textOrNull, wholeMs } from './columns.ts'
 import { errorCode } from './task-rows.ts'
 
@@ -69,6 +69,14 @@ export function parkedRow(row: ParkedColumns): ParkedRow {
   const { partition, topic, log_offset: offset, timestamp_ms: timestampMs, key, value } = row
   const headers = unpackHeaders(row.headers)
   return { ...facts(row), record: { topic, partition, offset, timestampMs, key, value, headers } }
+}
+
+export interface TakenColumns extends ParkedColumns {
+  readonly now_ms: number
+}
+
+export function takenRow(row: TakenColumns): TakenRow {
+  return { ...parkedRow(row), nowMs: row.now_ms }
 }
 
 export function parkedSummary(row: SummaryColumns & { readonly bytes: number }): ParkedSummary {

@@ -11,6 +11,7 @@ import {
   ParkingFenced,
   type RowToPark,
   type Taken,
+  type TakenRow,
   type Wish,
 } from '../parking.ts'
 import { text } from './columns.ts'
@@ -23,6 +24,8 @@ import {
   parkedSummary,
   SUMMARY_COLUMNS,
   type SummaryColumns,
+  type TakenColumns,
+  takenRow,
 } from './parked-rows.ts'
 import { FENCED } from './parking-functions.ts'
 
@@ -54,17 +57,17 @@ export class PostgresParking implements Parking {
     if (mine.length === 0) return { rows: [], nextInMs: null }
     const places = [queue, mine.map((one) => one.partition), mine.map((one) => one.epoch)]
     const rows = await this.#take((call, lost) => {
-      return this.#call<ParkedColumns>('take', [...places, limit, call, lost, this.#now()])
+      return this.#callWithClock<TakenColumns>('take', [...places, limit, call, lost, this.#now()])
     })
     const earliestFirst = [...rows].sort((a, b) => a.wakes_at_ms - b.wakes_at_ms || a.log_offset - b.log_offset)
-    return { rows: earliestFirst.map(parkedRow), nextInMs: await this.#nextInMs(places) }
+    return { rows: earliestFirst.map(takenRow), nextInMs: await this.#nextInMs(places) }
   }
 
-  async takeLine(owned: Owned, key: string, limit: number): Promise<readonly ParkedRow[]> {
+  async takeLine(owned: Owned, key: string, limit: number): Promise<readonly TakenRow[]> {
     const rows = await this.#take((call, lost) => {
-      return this.#fenced<ParkedColumns>(owned, 'take_line', [text(key), limit, call, lost, this.#now()])
+      return this.#fencedWithClock(owned, 'take_line', [text(key), limit, call, lost, this.#now()])
     })
-    return [...rows].sort((a, b) => a.log_offset - b.log_offset).map(parkedRow)
+    return [...rows].sort((a, b) => a.log_offset - b.log_offset).map(takenRow)
   }
 
   async remove(owned: Owned, offsets: readonly number[]): Promise<void> {
@@ -167,8 +170,8 @@ export class PostgresParking implements Parking {
   }
 
   async #take(
-    take: (call: string, lost: readonly string[]) => Promise<readonly ParkedColumns[]>,
-  ): Promise<readonly ParkedColumns[]> {
+    take: (call: string, lost: readonly string[]) => Promise<readonly TakenColumns[]>,
+  ): Promise<readonly TakenColumns[]> {
     const call = randomUUID()
     const lost = [...this.#lost]
     try {
@@ -188,17 +191,31 @@ export class PostgresParking implements Parking {
   }
 
   /** A function that refuses what comes under an epoch that is over. */
-  async #fenced<Row>(owned: Owned, name: string, values: readonly unknown[]): Promise<readonly Row[]> {
+  #fenced<Row>(owned: Owned, name: string, values: readonly unknown[]): Promise<readonly Row[]> {
+    return this.#unlessFenced(owned, this.#call<Row>(name, [owned.queue, owned.partition, owned.epoch, ...values]))
+  }
+
+  #fencedWithClock(owned: Owned, name: string, values: readonly unknown[]): Promise<readonly TakenColumns[]> {
+    const { queue, partition, epoch } = owned
+    return this.#unlessFenced(owned, this.#callWithClock<TakenColumns>(name, [queue, partition, epoch, ...values]))
+  }
+
+  async #unlessFenced<Done>(owned: Owned, call: Promise<Done>): Promise<Done> {
     try {
-      return await this.#call<Row>(name, [owned.queue, owned.partition, owned.epoch, ...values])
+      return await call
     } catch (error) {
       throw sqlStateOf(error) === FENCED ? new ParkingFenced(owned) : error
     }
   }
 
-  #call<Row>(name: string, values: readonly unknown[]): Promise<readonly Row[]> {
+  #call<Row>(name: string, values: readonly unknown[], columns = '*'): Promise<readonly Row[]> {
     const places = values.map((_, index) => `$${index + 1}`).join(', ')
-    return this.#database().rows<Row>(`SELECT * FROM ${this.#schema}.${name}(${places})`, values)
+    return this.#database().rows<Row>(`SELECT ${columns} FROM ${this.#schema}.${name}(${places})`, values)
+  }
+
+  /** Each row with the store's clock beside it; the last value is the clock to go by where it is not the server's. */
+  #callWithClock<Row>(name: string, values: readonly unknown[]): Promise<readonly Row[]> {
+    return this.#call<Row>(name, values, `*, ${this.#schema}.now_ms($${values.length}) AS now_ms`)
   }
 }
 
