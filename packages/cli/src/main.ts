@@ -7,6 +7,7 @@ import { registerInit } from './commands/init.ts'
 import { registerKeys } from './commands/keys.ts'
 import { registerParked } from './commands/parked.ts'
 import { registerQueues } from './commands/queues.ts'
+import { registerStore } from './commands/store.ts'
 import { registerTasks } from './commands/tasks.ts'
 import { registerUp } from './commands/up.ts'
 import type { Context } from './context.ts'
@@ -61,6 +62,7 @@ function program(): Command {
   registerParked(forebay, context)
   registerDead(forebay, context)
   registerQueues(forebay, context)
+  registerStore(forebay, context)
   registerConfig(forebay, context)
   registerInit(forebay, context)
   registerKeys(forebay, context)

@@ -1,5 +1,6 @@
 export type { BlobStore } from './blobs/blob-store.ts'
 export { createBlobs } from './blobs/create-blobs.ts'
+export { rebuildStore, recordsMissing, type StoredPartition, storedPartitions } from './finish/rebuild-store.ts'
 export type { Running, StopOptions, StopReport } from './lifecycle.ts'
 export type { QueueOptions, Role, ServerOptions } from './options.ts'
 export type { GivenOptions, GivenQueue } from './options-schema.ts'
