@@ -29,7 +29,11 @@ export function parkingRowTests(place: () => ContractPlace): void {
     ;({ store, parking } = await openParking(at))
     const { rows: taken } = await parking.take(QUEUE, [await ownPartition(parking)], 10)
     assert.equal(taken.length, rows.length)
-    for (const given of rows) assertSame(taken.find((one) => one.taskId === given.taskId)!, given)
+    for (const given of rows) {
+      const { nowMs, ...found } = taken.find((one) => one.taskId === given.taskId)!
+      assertSame(found, given)
+      assert.equal(nowMs, found.parkedAtMs, 'the clock stood still')
+    }
     await store.close()
   })
 
@@ -46,6 +50,9 @@ export function parkingRowTests(place: () => ContractPlace): void {
     assert.equal(one.deadlineAtMs - one.parkedAtMs, 70_000)
     assert.equal(two.dueAtMs, null)
     assert.equal(two.parkedAtMs - one.parkedAtMs, 1_000)
+    at.clock.advance(4_500)
+    const taken = (await parking.take(QUEUE, [owned], 10)).rows[0]!
+    assert.equal(taken.nowMs - taken.dueAtMs!, 500)
     await store.close()
   })
 
