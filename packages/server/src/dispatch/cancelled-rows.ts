@@ -8,8 +8,8 @@ export interface CancelledRowsDependencies {
   readonly clock: Clock
   readonly log: Logger
   windows(): Iterable<PartitionWindow>
-  /** So many rows of the partition are gone, heads of lines perhaps. */
-  onDropped(window: PartitionWindow, count: number): void
+  /** So many rows are gone, heads of lines perhaps. */
+  onDropped(count: number): void
 }
 
 /**
@@ -45,7 +45,7 @@ export class CancelledRows {
       if (!owned || window.lost.aborted) continue
       try {
         const dropped = await parking.drop(owned, taskIds)
-        if (dropped.length > 0 && !window.lost.aborted) onDropped(window, dropped.length)
+        if (dropped.length > 0 && !window.lost.aborted) onDropped(dropped.length)
       } catch (error) {
         log.warn({ err: error, ...owned }, 'parked tasks that were cancelled stay until they are due')
       }

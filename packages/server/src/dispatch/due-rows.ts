@@ -1,6 +1,6 @@
 import { type Backoff, backoffMs, type Clock, type Random } from '@forebay/broker'
 import type { Logger } from 'pino'
-import type { Owned, ParkedRow, Parking } from '../store/parking.ts'
+import type { Owned, Parking, Taken, TakenRow } from '../store/parking.ts'
 import type { PartitionWindow } from './partition-window.ts'
 
 export interface DueRowsDependencies {
@@ -12,9 +12,19 @@ export interface DueRowsDependencies {
   /** Windows whose parked tasks are owned. */
   windows(): Iterable<PartitionWindow>
   /** Rows that are due, all of one partition that is still owned, none of them in hand. */
-  onDue(window: PartitionWindow, rows: readonly ParkedRow[]): void
-  /** The next rows of a key's line. `whole`: all that was left. */
-  onLine(window: PartitionWindow, key: string, rows: readonly ParkedRow[], whole: boolean): void
+  onDue(window: PartitionWindow, rows: readonly TakenRow[], safeBelow: number): void
+  /** The next rows of a key's line. */
+  onLine(window: PartitionWindow, key: string, line: LineAnswer): void
+}
+
+export interface LineAnswer {
+  readonly rows: readonly TakenRow[]
+  /** All that was left of the line. */
+  readonly whole: boolean
+  /** Some of it is in hand, or on its way back, already: the rest says nothing of who comes first. */
+  readonly torn: boolean
+  /** What lies below was safe to run when the line was asked for; see `RedeliveryGuard`. */
+  readonly safeBelow: number
 }
 
 /**
@@ -53,7 +63,7 @@ export class DueRows {
   /** None of the key runs any more, and its line may have more. */
   askLine(window: PartitionWindow, key: string): void {
     if (!window.parked?.beginAsking(key)) return
-    this.#lines.push({ window, key })
+    this.#lines.push({ window, key, safeBelow: window.parked.guard.safeBelow })
     this.#poke()
   }
 
@@ -109,18 +119,20 @@ export class DueRows {
       // Near the bound each line takes less, so that many lines get on rather than few.
       const limit = Math.max(1, Math.min(LINE_ROWS_MAX, Math.floor(room / 10)))
       room -= limit
-      asked.push(this.#askLine(one.window, one.key, limit))
+      asked.push(this.#askLine(one, limit))
     }
     this.#lines = later
     await Promise.all(asked)
     if (asked.length > 0 && later.length > 0) this.#poked = true
   }
 
-  async #askLine(window: PartitionWindow, key: string, limit: number): Promise<void> {
+  async #askLine({ window, key, safeBelow }: AskedLine, limit: number): Promise<void> {
     const { store } = window.parked!
     const rows = await store.takeLine(key, limit)
     if (rows === null || window.lost.aborted) return
-    this.#dependencies.onLine(window, key, store.takenIn(rows), rows.length < limit)
+    const fresh = store.takenIn(rows)
+    const torn = fresh.length < rows.length
+    this.#dependencies.onLine(window, key, { rows: fresh, whole: rows.length < limit, torn, safeBelow })
   }
 
   async #take(): Promise<void> {
@@ -131,26 +143,37 @@ export class DueRows {
     const check = nowMs >= this.#nextCheckMs
     if (check) this.#nextCheckMs = nowMs + CHECK_MS
     const owned: Owned[] = []
-    const byPartition = new Map<number, PartitionWindow>()
+    const asked = new Map<number, AskedPartition>()
     for (const window of windows()) {
       const store = window.parked?.store
       if (check) store?.check()
       if (!store?.owned || window.lost.aborted) continue
       owned.push(store.owned)
-      byPartition.set(window.partition, window)
+      asked.set(window.partition, { window, safeBelow: window.parked!.guard.safeBelow })
     }
     this.#more = false
     if (owned.length === 0) return
     const limit = Math.min(TAKE_ROWS_MAX, this.#room())
     if (limit > 0) {
-      const { rows, nextInMs } = await parking.take(queue, owned, limit)
+      const { rows, nextInMs } = await this.#answerTo(parking.take(queue, owned, limit), asked)
       if (nextInMs !== null) this.expectIn(nextInMs)
-      for (const [window, ofWindow] of byWindow(rows, byPartition)) {
-        onDue(window, window.parked!.store.takenIn(ofWindow))
+      for (const [partition, ofPartition] of byPartition(rows)) {
+        const { window, safeBelow } = asked.get(partition)!
+        if (!window.lost.aborted) onDue(window, window.parked!.store.takenIn(ofPartition), safeBelow)
       }
       if (rows.length < limit) return
     }
     this.#more = true
+  }
+
+  /** Where nobody knows what was taken, owning anew makes it wait again. */
+  async #answerTo(question: Promise<Taken>, asked: ReadonlyMap<number, AskedPartition>): Promise<Taken> {
+    try {
+      return await question
+    } catch (error) {
+      for (const { window } of asked.values()) void window.parked?.store.own()
+      throw error
+    }
   }
 
   async #failed(error: unknown): Promise<void> {
@@ -183,19 +206,20 @@ export class DueRows {
 interface AskedLine {
   readonly window: PartitionWindow
   readonly key: string
+  readonly safeBelow: number
 }
 
-function byWindow(
-  rows: readonly ParkedRow[],
-  windows: ReadonlyMap<number, PartitionWindow>,
-): Map<PartitionWindow, ParkedRow[]> {
-  const grouped = new Map<PartitionWindow, ParkedRow[]>()
+interface AskedPartition {
+  readonly window: PartitionWindow
+  readonly safeBelow: number
+}
+
+function byPartition(rows: readonly TakenRow[]): Map<number, TakenRow[]> {
+  const grouped = new Map<number, TakenRow[]>()
   for (const row of rows) {
-    const window = windows.get(row.partition)
-    if (window === undefined || window.lost.aborted) continue
-    const ofWindow = grouped.get(window)
-    if (ofWindow === undefined) grouped.set(window, [row])
-    else ofWindow.push(row)
+    const ofPartition = grouped.get(row.partition)
+    if (ofPartition === undefined) grouped.set(row.partition, [row])
+    else ofPartition.push(row)
   }
   return grouped
 }

@@ -1,6 +1,7 @@
 import type { ParkReason } from '../store/parking.ts'
 import type { Entry } from './entry.ts'
 import type { PartitionParking, ToPark } from './partition-parking.ts'
+import type { RedeliveryGuard } from './redelivery-guard.ts'
 
 /**
  * The keys of one partition whose line in the store is not all in hand. A task of such a key goes behind it into the
@@ -13,11 +14,13 @@ import type { PartitionParking, ToPark } from './partition-parking.ts'
  */
 export class ParkedLines {
   readonly store: PartitionParking
+  readonly guard: RedeliveryGuard
   readonly #lines = new Map<string, ParkedLine>()
   readonly #behind: ToPark[] = []
 
-  constructor(store: PartitionParking) {
+  constructor(store: PartitionParking, guard: RedeliveryGuard) {
     this.store = store
+    this.guard = guard
   }
 
   /** Keys that are parked. */
@@ -32,7 +35,7 @@ export class ParkedLines {
   /** These have rows in the store; at the start, and when the partition had to be owned once more. */
   found(keys: readonly string[]): void {
     for (const key of keys)
-      if (!this.#lines.has(key)) this.#lines.set(key, { held: null, asking: false, headMayBeGone: false })
+      if (!this.#lines.has(key)) this.#lines.set(key, { held: null, asking: false, changes: 0, changesAsked: 0 })
   }
 
   /** From the log. True when its key is parked: it is taken care of. Call `flush` when all of a batch have come. */
@@ -52,8 +55,7 @@ export class ParkedLines {
   /** The head of a line, and what of its key waits behind it in the window. */
   parkLine(head: Entry, behind: readonly Entry[], reason: ParkReason, dueMs: number | null): void {
     const key = head.task.key!
-    const line = this.#lines.get(key) ?? { held: null, asking: false, headMayBeGone: false }
-    this.#lines.set(key, line)
+    const line = this.#changed(key)
     this.#behind.push({ entry: head, line: key, reason, dueMs })
     for (const entry of behind) this.#putBehind(entry, key)
     if (line.held !== null) this.#putHeldBehind(key, line)
@@ -72,20 +74,32 @@ export class ParkedLines {
     const line = this.#lines.get(key)
     if (line === undefined) return false
     line.held ??= []
-    const first = !line.asking
+    if (line.asking) return false
     line.asking = true
-    return first
+    line.changesAsked = line.changes
+    return true
   }
 
-  /** True when what the store answered may enter the window; else the line has parked anew, and it belongs behind. */
+  /**
+   * True when what the store answered may enter the window. Else rows of the line were given back, parked anew or held
+   * since it was asked: they may belong before those of the answer.
+   */
   mayEnter(key: string): boolean {
-    return (this.#lines.get(key)?.held ?? null) !== null
+    const line = this.#lines.get(key)
+    return line !== undefined && line.held !== null && line.changes === line.changesAsked
   }
 
-  /** Taken in vain: these wait again. */
+  /** Taken too early: these wait again. */
   giveBack(key: string, entries: readonly Entry[]): void {
+    this.#changed(key)
     for (const entry of entries) this.#putBehind(entry, key)
     this.flush()
+  }
+
+  /** Taken too early after a change of hands: these, and the line, wait until they are safe. */
+  hold(key: string, entries: readonly Entry[]): void {
+    this.#changed(key)
+    this.guard.hold(key, entries)
   }
 
   /**
@@ -105,19 +119,21 @@ export class ParkedLines {
     return []
   }
 
-  /** Rows of some lines were dropped, the last one of a line perhaps. */
-  rowsDropped(): void {
-    for (const line of this.#lines.values()) line.headMayBeGone = true
-  }
-
   drop(): void {
+    this.guard.drop()
     this.#lines.clear()
     this.#behind.length = 0
   }
 
+  #changed(key: string): ParkedLine {
+    this.found([key])
+    const line = this.#lines.get(key)!
+    line.changes++
+    return line
+  }
+
   #putBehind(entry: Entry, key: string): void {
-    const dueMs = this.#lines.get(key)?.headMayBeGone ? 0 : null
-    this.#behind.push({ entry, line: key, reason: 'behind', dueMs })
+    this.#behind.push({ entry, line: key, reason: 'behind', dueMs: AT_ONCE })
   }
 
   #putHeldBehind(key: string, line: ParkedLine): void {
@@ -130,6 +146,10 @@ interface ParkedLine {
   /** What came while the store was asked for the rest of the line; null when it is not being asked. */
   held: Entry[] | null
   asking: boolean
-  /** Nothing may be left that wakes who comes behind: it comes with a time of its own. */
-  headMayBeGone: boolean
+  /** Counts what has happened to its rows; and the count when the store was asked. */
+  changes: number
+  changesAsked: number
 }
+
+/** Time hands out the head of a line only; whoever finds none before it, for whatever reason, must not wait for ever. */
+const AT_ONCE = 0

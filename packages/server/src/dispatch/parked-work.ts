@@ -3,8 +3,9 @@ import type { Logger } from 'pino'
 import type { Cancellation } from '../control.ts'
 import type { Finisher } from '../finish/finisher.ts'
 import type { QueueOptions } from '../options.ts'
-import type { ParkedRow, Parking } from '../store/parking.ts'
+import type { Parking, TakenRow } from '../store/parking.ts'
 import type { QueueMeters } from '../telemetry.ts'
+import { dispatchGroup } from '../topics.ts'
 import type { Cancellations } from './cancellations.ts'
 import { CancelledRows } from './cancelled-rows.ts'
 import { DueRows } from './due-rows.ts'
@@ -12,6 +13,7 @@ import type { Entry } from './entry.ts'
 import { ParkedLines } from './parked-lines.ts'
 import { PartitionParking, type ToPark } from './partition-parking.ts'
 import type { PartitionWindow } from './partition-window.ts'
+import { RedeliveryGuard } from './redelivery-guard.ts'
 import { type Schedules, startSchedules } from './schedules.ts'
 import type { TaskRoad } from './task-road.ts'
 import { Unparking } from './unparking.ts'
@@ -49,14 +51,13 @@ export class ParkedWork {
     this.#due = new DueRows({
       ...dependencies,
       queue: queue.name,
-      onDue: (window, rows) => this.#unparking.onDue(window, rows),
-      onLine: (window, key, rows, whole) => this.#unparking.onLine(window, key, rows, whole),
+      onDue: (window, rows, safeBelow) => this.#unparking.onDue(window, rows, safeBelow),
+      onLine: (window, key, line) => this.#unparking.onLine(window, key, line),
     })
     this.#cancelled = new CancelledRows({
       ...dependencies,
-      onDropped: (window, count) => {
+      onDropped: (count) => {
         meters.unparked(count)
-        window.parked?.rowsDropped()
         this.#due.expectIn(0)
       },
     })
@@ -79,12 +80,19 @@ export class ParkedWork {
       },
       parked: (parks: readonly ToPark[]) => this.#parked(window, parks),
       removed: (count: number) => this.#removed(count),
-      handedAgain: (rows: readonly ParkedRow[]) => this.#unparking.onDue(window, rows),
+      handedAgain: (rows: readonly TakenRow[]) => this.#unparking.onHandedAgain(window, rows),
       idle: () => this.#dependencies.idle(),
     }
     const store = new PartitionParking({ ...this.#dependencies, queue: queue.name }, partition, lost, events)
-    const parked = new ParkedLines(store)
+    const release = (key: string, held: readonly Entry[]) => {
+      if (held.length > 0) parked.giveBack(key, held)
+      if (!window.has(key)) this.askLine(window, key)
+    }
+    const busy = () => store.writing || window.isFull
+    const guard = new RedeliveryGuard(this.#dependencies.clock, release, busy)
+    const parked = new ParkedLines(store, guard)
     window.parked = parked
+    void this.#findCommitted(window, guard)
     window.early = []
     void store.own().then(() => {
       if (lost.aborted || this.#stopping) return
@@ -96,6 +104,9 @@ export class ParkedWork {
   }
 
   askLine(window: PartitionWindow, key: string): void {
+    const parked = window.parked!
+    const held = parked.guard.letGo(key)
+    if (held.length > 0) parked.giveBack(key, held)
     this.#due.askLine(window, key)
   }
 
@@ -109,6 +120,18 @@ export class ParkedWork {
     this.#cancelled.stop()
     this.#schedules?.stop()
     await Promise.all([this.#due.stop(), this.#schedules?.ended])
+  }
+
+  /** Where the log goes on from: all before is finished for good. */
+  async #findCommitted({ partition, lost }: PartitionWindow, guard: RedeliveryGuard): Promise<void> {
+    const { broker, queue, log } = this.#dependencies
+    try {
+      const states = await broker.inspect({ topics: [queue.topic], group: dispatchGroup(queue.name) })
+      const committed = states.find((one) => one.partition === partition)?.committed ?? null
+      if (committed !== null && !lost.aborted) guard.raise(committed)
+    } catch (error) {
+      log.debug({ err: error, queue: queue.name, partition }, 'the stored position is not known; parked lines wait')
+    }
   }
 
   /** The store has them: the log need not (P5). */

@@ -2,11 +2,11 @@ import { type Backoff, backoffMs, type Clock, type Random } from '@forebay/broke
 import type { Logger } from 'pino'
 import {
   type Owned,
-  type ParkedRow,
   type Parking,
   ParkingFenced,
   type ParkReason,
   type RowToPark,
+  type TakenRow,
 } from '../store/parking.ts'
 import { deadlineMs, type Entry, elapsedMs } from './entry.ts'
 import { withHistory } from './parked-history.ts'
@@ -26,7 +26,7 @@ export interface PartitionParkingEvents {
   parked(parked: readonly ToPark[]): void
   removed(count: number): void
   /** Due again before the store had said that they are parked. */
-  handedAgain(rows: readonly ParkedRow[]): void
+  handedAgain(rows: readonly TakenRow[]): void
   /** Nothing is being written any more. */
   idle(): void
 }
@@ -49,8 +49,10 @@ export interface ToPark {
 export class PartitionParking {
   /** Offsets of rows that were taken and are not finished. */
   readonly #inHand = new Set<number>()
-  /** Rows that the store handed out while they were in hand still. */
-  readonly #again = new Map<number, ParkedRow>()
+  /** Offsets of what is on its way into the store. */
+  readonly #onTheirWay = new Set<number>()
+  /** Rows that the store handed out while they were in hand, or on their way, still. */
+  readonly #again = new Map<number, TakenRow>()
   readonly #dependencies: ParkingDependencies
   readonly #events: PartitionParkingEvents
   readonly #partition: number
@@ -58,6 +60,9 @@ export class PartitionParking {
   #owned: Owned | null = null
   #owning: Promise<void> | null = null
   #parks: ToPark[] = []
+  #parksAsked = 0
+  #parksWritten = 0
+  #afterParks: { readonly asked: number; readonly then: () => void }[] = []
   #removals: number[] = []
   #asks: LineAsk[] = []
   #checking = false
@@ -75,8 +80,9 @@ export class PartitionParking {
     return this.#owned
   }
 
-  /** Resolves when it is owned, or lost. */
+  /** Resolves when it is owned, or lost. Whatever is taken from it waits again, also what nobody knows to be taken. */
   own(): Promise<void> {
+    this.#owned = null
     this.#owning ??= this.#own().finally(() => {
       this.#owning = null
     })
@@ -94,8 +100,20 @@ export class PartitionParking {
   }
 
   park(parks: readonly ToPark[]): void {
-    for (const one of parks) this.#parks.push(one)
+    for (const one of parks) {
+      const { offset } = one.entry.record
+      this.#parks.push(one)
+      this.#parksAsked++
+      this.#onTheirWay.add(offset)
+      this.#again.delete(offset)
+    }
     this.#wake()
+  }
+
+  /** Calls back when everything that was to be parked until now is; at once where nothing was. */
+  afterParks(then: () => void): void {
+    if (this.#parksAsked === this.#parksWritten) then()
+    else this.#afterParks.push({ asked: this.#parksAsked, then })
   }
 
   remove(offset: number): void {
@@ -107,7 +125,7 @@ export class PartitionParking {
    * Takes the first rows of a key's line, when all that was to be parked before has been; null when the partition is
    * lost.
    */
-  takeLine(key: string, limit: number): Promise<readonly ParkedRow[] | null> {
+  takeLine(key: string, limit: number): Promise<readonly TakenRow[] | null> {
     return new Promise((resolve) => {
       this.#asks.push({ key, limit, resolve })
       this.#wake()
@@ -118,10 +136,10 @@ export class PartitionParking {
    * Counts rows in that the store has handed out, and leaves out what is in hand already: after owning once more the
    * store hands it out again, and what has just been parked may come back before the answer to its parking.
    */
-  takenIn(rows: readonly ParkedRow[]): readonly ParkedRow[] {
+  takenIn(rows: readonly TakenRow[]): readonly TakenRow[] {
     return rows.filter((row) => {
       const { offset } = row.record
-      if (this.#inHand.has(offset)) {
+      if (this.#inHand.has(offset) || this.#onTheirWay.has(offset)) {
         this.#again.set(offset, row)
         return false
       }
@@ -162,7 +180,7 @@ export class PartitionParking {
         )
         // Two who each believe to be the owner must not take turns at full speed.
         await this.#pause(1)
-        if (this.#owned === owned) this.#owned = null
+        if (this.#owned === owned) await this.own()
       }
     }
   }
@@ -175,9 +193,11 @@ export class PartitionParking {
 
   async #write(): Promise<void> {
     while (!this.#lost.aborted && this.#wanted) {
+      // What was to be parked before they asked is in their answers.
+      const asks = this.#asks.splice(0)
       if (this.#parks.length > 0) await this.#writeParks()
       if (this.#removals.length > 0 || this.#checking) await this.#writeRemovals()
-      if (this.#asks.length > 0) await this.#takeLines()
+      if (asks.length > 0) await this.#takeLines(asks)
     }
     this.#writing = false
     for (const { resolve } of this.#asks.splice(0)) resolve(null)
@@ -200,15 +220,23 @@ export class PartitionParking {
       return true
     }, 'parking tasks')
     if (done === null || this.#lost.aborted) return
-    const again: ParkedRow[] = []
+    const again: TakenRow[] = []
     for (const { entry } of parks) {
       const { offset } = entry.record
       const row = this.#again.get(offset)
-      if (row === undefined) this.#inHand.delete(offset)
-      else again.push(row)
       this.#again.delete(offset)
+      this.#onTheirWay.delete(offset)
+      this.#inHand.delete(offset)
+      if (row !== undefined) {
+        this.#inHand.add(offset)
+        again.push(row)
+      }
     }
+    this.#parksWritten += parks.length
     this.#events.parked(parks)
+    while (this.#afterParks[0] !== undefined && this.#afterParks[0].asked <= this.#parksWritten) {
+      this.#afterParks.shift()!.then()
+    }
     if (again.length > 0) this.#events.handedAgain(again)
   }
 
@@ -229,13 +257,26 @@ export class PartitionParking {
     if (offsets.length > 0) this.#events.removed(offsets.length)
   }
 
-  async #takeLines(): Promise<void> {
-    const { parking } = this.#dependencies
+  async #takeLines(asks: readonly LineAsk[]): Promise<void> {
     await Promise.all(
-      this.#asks.splice(0).map(async ({ key, limit, resolve }) => {
-        resolve(await this.underEpoch((owned) => parking.takeLine(owned, key, limit), 'taking a parked line'))
+      asks.map(async ({ key, limit, resolve }) => {
+        resolve(await this.underEpoch((owned) => this.#takeLine(owned, key, limit), 'taking a parked line'))
       }),
     )
+  }
+
+  /** Where nobody knows what was taken, the next try must not begin behind it. */
+  async #takeLine(owned: Owned, key: string, limit: number): Promise<readonly TakenRow[]> {
+    try {
+      return await this.#dependencies.parking.takeLine(owned, key, limit)
+    } catch (error) {
+      if (error instanceof ParkingFenced) throw error
+      this.#dependencies.log.warn(
+        { err: error, ...owned },
+        'a parked line was not read; taking its partition over anew',
+      )
+      throw new ParkingFenced(owned)
+    }
   }
 
   /** Null when the partition is lost; throws ParkingFenced only. */
@@ -264,7 +305,7 @@ export class PartitionParking {
 interface LineAsk {
   readonly key: string
   readonly limit: number
-  readonly resolve: (rows: readonly ParkedRow[] | null) => void
+  readonly resolve: (rows: readonly TakenRow[] | null) => void
 }
 
 const RETRY: Backoff = { firstMs: 50, maxMs: 5_000 }

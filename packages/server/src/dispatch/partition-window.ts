@@ -2,6 +2,7 @@ import type { Clock, Delivery } from '@forebay/broker'
 import type { Entry, Wait } from './entry.ts'
 import { Fifo } from './fifo.ts'
 import type { ParkedLines } from './parked-lines.ts'
+import { WINDOW_BYTES_MAX, WINDOW_RECORDS_MAX } from './window-limits.ts'
 
 /**
  * The unfinished tasks of one partition under one assignment, and the lines of its keys: of one key at most `width`
@@ -41,6 +42,11 @@ export class PartitionWindow {
   settled(payloadBytes: number): void {
     this.unfinished--
     this.unfinishedBytes -= payloadBytes
+  }
+
+  /** The log delivers no more until something is settled. */
+  get isFull(): boolean {
+    return this.unfinished >= WINDOW_RECORDS_MAX || this.unfinishedBytes > WINDOW_BYTES_MAX * 0.9
   }
 
   /** True when the entry may run now; otherwise it stands in its key's line. */

@@ -192,7 +192,13 @@ class Dispatcher implements QueueDispatcher {
       if (faults.length > 0) entry.poison = faults.splice(0).join(' ')
       this.#road.arrive(entry)
     }
-    window.parked?.flush()
+    const { parked } = window
+    if (parked !== null) {
+      parked.flush()
+      const below = window.lastOffset + 1
+      parked.guard.heard()
+      parked.store.afterParks(() => parked.guard.raise(below))
+    }
     this.#road.pump()
   }
 

@@ -77,6 +77,10 @@ export class TaskRoad implements AttemptSteps, UnparkingSteps {
     this.attempts.pump()
   }
 
+  askLine(window: PartitionWindow, key: string): void {
+    this.#surroundings.askLine(window, key)
+  }
+
   endedInstead(entry: Entry): boolean {
     if (entry.record.value === null) {
       const detail = 'The record has no value: there is nothing to do.'

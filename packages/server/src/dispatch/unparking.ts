@@ -2,9 +2,10 @@ import { type Backoff, type Broker, backoffMs, type Clock, PublishError, type Ra
 import type { Logger } from 'pino'
 import type { QueueOptions } from '../options.ts'
 import { decodeTask, LOG_OWNER, taskRecordAgain } from '../records.ts'
-import type { ParkedRow } from '../store/parking.ts'
+import type { TakenRow } from '../store/parking.ts'
 import type { Task } from '../task.ts'
 import type { Cancellations } from './cancellations.ts'
+import type { LineAnswer } from './due-rows.ts'
 import { type Entry, entryOfRow } from './entry.ts'
 import { flowOf } from './flow-of.ts'
 import { withoutHistory } from './parked-history.ts'
@@ -26,6 +27,7 @@ export interface UnparkingSteps {
   skip(entry: Entry): void
   expire(entry: Entry): void
   pump(): void
+  askLine(window: PartitionWindow, key: string): void
   /** What was under way has ended. */
   idle(): void
 }
@@ -46,16 +48,17 @@ export class Unparking {
     this.#steps = steps
   }
 
-  onDue(window: PartitionWindow, rows: readonly ParkedRow[]): void {
-    const { cancellations, clock } = this.#dependencies
-    const again: { readonly row: ParkedRow; readonly task: Task }[] = []
-    const wallMs = clock.wallMs()
+  /** Of lines what lies below `safeBelow` may run. */
+  onDue(window: PartitionWindow, rows: readonly TakenRow[], safeBelow: number): void {
+    const { cancellations } = this.#dependencies
+    const again: { readonly row: TakenRow; readonly task: Task }[] = []
     for (const row of rows) {
       const entry = this.#entryOf(window, row)
       const { task } = entry
       // Handed out from the middle of its line, perhaps: it must not run.
-      if (isOver(row, wallMs)) this.#steps.expire(entry)
-      else if (row.line !== null || task.owner === LOG_OWNER) this.#steps.enter(entry)
+      if (isOver(row)) this.#steps.expire(entry)
+      else if (row.line !== null) this.#head(entry, row.line, safeBelow)
+      else if (task.owner === LOG_OWNER) this.#steps.enter(entry)
       else if (cancellations.has(task)) this.#gone(window, row)
       else if (row.wish === 'skip') this.#steps.skip(entry)
       else again.push({ row, task })
@@ -70,18 +73,51 @@ export class Unparking {
     this.#steps.pump()
   }
 
-  /** All that was left of the line, or the first of it. */
-  onLine(window: PartitionWindow, key: string, rows: readonly ParkedRow[], whole: boolean): void {
+  /**
+   * Handed out while they were being parked: before or after that, nobody knows. In a line the answer counts for
+   * nothing, as another may head it by now; what stands alone goes on in either case.
+   */
+  onHandedAgain(window: PartitionWindow, rows: readonly TakenRow[]): void {
+    for (const row of rows) {
+      if (row.line !== null) window.parked!.giveBack(row.line, [this.#entryOf(window, row)])
+    }
+    const alone = rows.filter((row) => row.line === null)
+    if (alone.length > 0) this.onDue(window, alone, 0)
+  }
+
+  /** The next of a line, none of which is in the window. */
+  onLine(window: PartitionWindow, key: string, { rows, whole, torn, safeBelow }: LineAnswer): void {
     const parked = window.parked!
     const entries = rows.map((row) => this.#entryOf(window, row))
-    const isDue = rows[0] === undefined || mayRun(rows[0], this.#dependencies.clock.wallMs())
-    if (isDue && parked.mayEnter(key)) for (const entry of entries) this.#steps.enter(entry)
-    else parked.giveBack(key, entries)
-    for (const entry of parked.endAsking(key, isDue && whole)) this.#steps.enter(entry)
+    const head = rows[0]
+    const isDue = head === undefined || mayRun(head)
+    const trusted = !torn && parked.mayEnter(key)
+    const safe = trusted && isDue ? countBelow(entries, safeBelow) : 0
+    for (const entry of entries.slice(0, safe)) this.#steps.enter(entry)
+    if (safe < entries.length) parked.giveBack(key, entries.slice(safe))
+    for (const entry of parked.endAsking(key, whole && trusted && safe === entries.length)) this.#steps.enter(entry)
+    if (safe === 0 && !window.has(key)) {
+      if (!trusted) this.#steps.askLine(window, key)
+      else if (isDue && entries.length > 0) parked.hold(key, [])
+    }
     this.#steps.pump()
   }
 
-  async #publishAgain(window: PartitionWindow, rows: readonly { row: ParkedRow; task: Task }[]): Promise<void> {
+  /** Its line may have more. */
+  #head(entry: Entry, key: string, safeBelow: number): void {
+    const { window, record } = entry
+    const parked = window.parked!
+    parked.found([key])
+    if (record.offset < safeBelow) this.#steps.enter(entry)
+    else if (record.offset >= parked.guard.safeBelow) parked.hold(key, [entry])
+    else {
+      // What made it safe in the meantime may have come before it.
+      parked.giveBack(key, [entry])
+      if (!window.has(key)) this.#steps.askLine(window, key)
+    }
+  }
+
+  async #publishAgain(window: PartitionWindow, rows: readonly { row: TakenRow; task: Task }[]): Promise<void> {
     const { broker, clock, random, queue, log } = this.#dependencies
     let missing = rows
     for (let failures = 0; missing.length > 0 && !window.lost.aborted; failures++) {
@@ -101,11 +137,11 @@ export class Unparking {
     }
   }
 
-  #gone(window: PartitionWindow, row: ParkedRow): void {
+  #gone(window: PartitionWindow, row: TakenRow): void {
     if (!window.lost.aborted) window.parked!.store.remove(row.record.offset)
   }
 
-  #entryOf(window: PartitionWindow, row: ParkedRow): Entry {
+  #entryOf(window: PartitionWindow, row: TakenRow): Entry {
     const { queue, lanes } = this.#dependencies
     const faults: string[] = []
     const task = decodeTask(row.record, { queue: queue.name, budgetMs: queue.deadlineMs, lanes }, faults)
@@ -117,24 +153,24 @@ export class Unparking {
 
 const RETRY: Backoff = { firstMs: 50, maxMs: 5_000 }
 
-function recordAgain({ record, attempts, wish }: ParkedRow, { generation }: Task) {
+function recordAgain({ record, attempts, wish }: TakenRow, { generation }: Task) {
   if (wish === 'release') return taskRecordAgain(withoutHistory(record), { attemptsBefore: 0, generation })
   return taskRecordAgain(record, { attemptsBefore: attempts, generation })
 }
 
-/**
- * Past its deadline, by our clock; or by the store's, where nothing else can have made it due.
- */
-function isOver({ deadlineAtMs, reason, wish }: ParkedRow, wallMs: number): boolean {
-  const slackMs = reason === 'behind' && wish === null ? CLOCKS_APART_MS_MAX : 0
-  return deadlineAtMs <= wallMs + slackMs
+/** Past its deadline, by the clock of the store: ours may be another. */
+function isOver({ deadlineAtMs, nowMs }: TakenRow): boolean {
+  return deadlineAtMs <= nowMs
 }
 
 /** The head of a line was asked for before its time where a row behind it had to end. */
-function mayRun({ dueAtMs, reason, wish, deadlineAtMs }: ParkedRow, wallMs: number): boolean {
-  if (wish !== null || deadlineAtMs <= wallMs) return true
-  return dueAtMs === null ? reason !== 'exhausted' : dueAtMs <= wallMs
+function mayRun(row: TakenRow): boolean {
+  if (row.wish !== null || isOver(row)) return true
+  return row.dueAtMs === null ? row.reason !== 'exhausted' : row.dueAtMs <= row.nowMs
 }
 
-/** How far the store's clock may be from ours. */
-const CLOCKS_APART_MS_MAX = 10_000
+/** How many of a line may run, from its head on. */
+function countBelow(entries: readonly Entry[], safeBelow: number): number {
+  const first = entries.findIndex(({ record }) => record.offset >= safeBelow)
+  return first === -1 ? entries.length : first
+}
