@@ -4,6 +4,7 @@ import {
   deadlineIsKept,
   delayIsKept,
   nothingExpiresEarly,
+  onlyTheDeadRise,
 } from './checkers/attempts.ts'
 import { cancelledOnlyWhenAsked, refusedCancelsDoNothing } from './checkers/cancellation.ts'
 import {
@@ -59,6 +60,7 @@ export const CHECKERS: readonly Checker[] = [
   nothingExpiresEarly,
   delayIsKept,
   deadHaveLetters,
+  onlyTheDeadRise,
   bodyReachesWorker,
   cancelledOnlyWhenAsked,
   refusedCancelsDoNothing,

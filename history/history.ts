@@ -37,6 +37,7 @@ export type EventBody =
   | LogEvent
   | OwnerEvent
   | ParkEvent
+  | OperatorEvent
   | RunEvent
 
 /** `request` is one call; a caller that asks again makes a new one with the same `body` and key. */
@@ -229,6 +230,11 @@ export type ParkEvent =
   | { readonly type: 'park.removed'; readonly queue: string; readonly partition: number; readonly offset: number }
   /** Because it was cancelled. */
   | { readonly type: 'park.dropped'; readonly taskId: string }
+
+export type OperatorEvent =
+  /** Of a parked task: before it was known whether the store took the wish. */
+  | { readonly type: 'operator.wish'; readonly taskId: string; readonly wish: 'retry' | 'release' | 'skip' }
+  | { readonly type: 'operator.redrive'; readonly count: number }
 
 export type RunEvent =
   | { readonly type: 'phase'; readonly phase: 'calm' | 'faults' | 'healed' | 'quiet' | 'stuck' | 'end' }

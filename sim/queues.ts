@@ -6,14 +6,26 @@ import { CONTROL_TOPIC_SPEC } from '../packages/server/src/control.ts'
 import type { QueueOptions } from '../packages/server/src/options.ts'
 import { deadTopic, RESULTS_TOPIC, taskTopic } from '../packages/server/src/topics.ts'
 
-export const PARTITIONS = 4
 export const LANES = 2
 const RETENTION_MS = 86_400_000
+const RETRY: QueueOptions['retry'] = {
+  attemptsMax: 4,
+  withinMs: 300_000,
+  backoffMs: 200,
+  backoffMaxMs: 10_000,
+  jitter: 'full',
+  on: null,
+  budget: null,
+}
 
-/** One queue that keeps the order of keys, one that does not, with times short enough to happen within a run. */
+/**
+ * Queues with times short enough to happen within a run: one that keeps the order of keys, one that does not, and one
+ * that leaves it to an operator what becomes of tasks that fail too often.
+ */
 export const QUEUES: readonly QueueOptions[] = [
-  queue('orders', { order: 'key', partitions: PARTITIONS }),
+  queue('orders', { order: 'key', partitions: 4 }),
   queue('mails', { order: 'none', partitions: 2 }),
+  queue('bills', { order: 'key', partitions: 1, onExhausted: 'park', retry: { ...RETRY, attemptsMax: 2 } }),
 ]
 
 export const RULES: RecordRules = {
@@ -52,22 +64,14 @@ function queue(name: string, other: Partial<QueueOptions>): QueueOptions {
     fairness: null,
     timeoutMs: 4_000,
     deadlineMs: RETENTION_MS,
-    retry: {
-      attemptsMax: 4,
-      withinMs: 300_000,
-      backoffMs: 200,
-      backoffMaxMs: 10_000,
-      jitter: 'full',
-      on: null,
-      budget: null,
-    },
+    retry: RETRY,
     breaker: null,
     onExhausted: 'dead',
     schedule: [],
     idempotency: { required: false, windowMs: RETENTION_MS },
     schema: null,
     bodyBytesMax: 64 * 1024,
-    partitions: PARTITIONS,
+    partitions: 1,
     ...other,
   }
 }

@@ -3,6 +3,7 @@ import { type History, isEnd, type Violation } from '../history/history.ts'
 import { eventsOf, lifeOf } from '../history/select.ts'
 import { wreak } from './faults.ts'
 import { Caller } from './parts/caller.ts'
+import { Operator } from './parts/operator.ts'
 import { QUEUE_RULES } from './queues.ts'
 import { SeededRandom } from './random.ts'
 import { wishesOf } from './wishes.ts'
@@ -68,6 +69,7 @@ async function live(world: World, sharedStore: boolean, onBroken: (error: unknow
     const name = `caller-${index + 1}`
     return new Caller({ name, schedule, random: random.stream(name), journal, gateways, onBroken, sharedStore })
   })
+  new Operator({ schedule, random: random.stream('operator'), journal, gateways, onBroken }).begin()
   let busy = callers.length
   for (const [index, caller] of callers.entries()) {
     void ask(world, caller, `caller-${index + 1}`, sharedStore).then(() => {

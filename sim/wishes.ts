@@ -4,6 +4,8 @@ import type { Script, Step } from './parts/workers.ts'
 import type { SeededRandom } from './random.ts'
 
 const KEYS = ['ada', 'bob', 'eve', null] as const
+/** The one with the most rules is asked the most. */
+const QUEUES = ['orders', 'orders', 'orders', 'orders', 'orders', 'orders', 'mails', 'mails', 'mails', 'bills'] as const
 const PRINCIPALS = ['anna', 'otto'] as const
 /** Of wishes that reuse the idempotency key of the one before them. */
 const REUSE_SHARE = 0.15
@@ -22,7 +24,7 @@ export function wishesOf(caller: string, count: number, delays: boolean, random:
 function wish(name: string, delays: boolean, random: SeededRandom): Wish {
   return {
     principal: random.pick(PRINCIPALS),
-    queue: random.chance(0.7) ? 'orders' : 'mails',
+    queue: random.pick(QUEUES),
     key: random.pick(KEYS),
     idempotencyKey: random.chance(0.7) ? `key-of-${name}` : null,
     payload: payloadOf(name, random),
@@ -39,7 +41,7 @@ function reusing(before: Wish, fresh: Wish, random: SeededRandom): Wish {
     case 'caller':
       return { ...fresh, idempotencyKey, queue, principal: PRINCIPALS.find((one) => one !== principal)! }
     case 'queue':
-      return { ...fresh, idempotencyKey, principal, queue: queue === 'orders' ? 'mails' : 'orders' }
+      return { ...fresh, idempotencyKey, principal, queue: queue === 'mails' ? 'orders' : 'mails' }
     case 'body':
       return { ...fresh, idempotencyKey, principal, queue, key: before.key, timing: before.timing }
   }

@@ -5,10 +5,12 @@ import { eventsOf, firstBy, lifeOf, placeOf, winners } from '../select.ts'
 export const backoffIsKept: Checker = (history) => {
   const ends = firstBy(eventsOf(history, 'exec.end'), (event) => event.execution)
   const starts = Map.groupBy(eventsOf(history, 'exec.start'), lifeOf)
+  // An operator's word comes before the worker's.
+  const wished = new Set(eventsOf(history, 'operator.wish').map((event) => event.taskId))
   const violations: Violation[] = []
   for (const own of starts.values()) {
     for (const start of own) {
-      if (start.attempt === 1) continue
+      if (start.attempt === 1 || wished.has(start.taskId)) continue
       const before = own.filter((one) => one.attempt === start.attempt - 1 && one.t < start.t)
       if (before.length === 0) continue
       const allowed = before.some((one) => {
@@ -62,6 +64,19 @@ export const deadHaveLetters: Checker = (history) => {
     })
   }
   return violations
+}
+
+/** G-1: another life begins only where the one before it ended dead. */
+export const onlyTheDeadRise: Checker = (history) => {
+  const ends = firstBy(winners(history), lifeOf)
+  return [...firstBy(eventsOf(history, 'log.task'), lifeOf).values()]
+    .filter((record) => record.generation > 0)
+    .flatMap((record) => {
+      const before = ends.get(lifeOf({ taskId: record.taskId, generation: record.generation - 1 }))
+      if (before?.state === 'dead' && before.t <= record.t) return []
+      const says = `Task ${record.taskId} was redriven, and its life before had ${before === undefined ? 'not ended' : `ended ${before.state}`}.`
+      return [{ invariant: 'G-1', says, witness: [...(before === undefined ? [] : [before]), record] }]
+    })
 }
 
 /** P7: nothing is handed out past its deadline, by the clock of whoever hands it out. */

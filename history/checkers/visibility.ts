@@ -1,4 +1,4 @@
-import { type Checker, type EventOf, isEnd, type Violation } from '../history.ts'
+import { type Checker, type EventOf, type History, isEnd, type Violation } from '../history.ts'
 import { eventsOf, firstBy, lifeOf } from '../select.ts'
 
 /** An end that somebody was told, by whichever door. */
@@ -59,11 +59,7 @@ function firstInLog(results: readonly EventOf<'log.result'>[]): EventOf<'log.res
 /** V-3: after somebody was told the end, nobody who asks later is told that it has not ended, unless it was redriven. */
 export const noStepBack: Checker = (history) => {
   const firstTold = firstBy(endsTold(history), (event) => event.taskId)
-  const redriven = new Set(
-    eventsOf(history, 'log.note')
-      .filter((note) => note.state === 'pending' && note.generation > 0)
-      .map((note) => note.taskId),
-  )
+  const redriven = redrivenTasks(history)
   const violations: Violation[] = []
   for (const read of eventsOf(history, 'read.ok')) {
     const before = firstTold.get(read.taskId)
@@ -102,6 +98,7 @@ export const waitersAreWoken: Checker = (history) => {
   const healed = eventsOf(history, 'phase').find((event) => event.phase === 'healed')?.t
   if (healed === undefined) return []
   const results = firstBy(eventsOf(history, 'log.result'), (event) => event.taskId)
+  const redriven = redrivenTasks(history)
   const begun = firstBy(eventsOf(history, 'wait.begin'), (event) => event.request)
   const waits = [
     ...eventsOf(history, 'wait.end').flatMap((end) => {
@@ -114,7 +111,7 @@ export const waitersAreWoken: Checker = (history) => {
   ]
   return waits.flatMap(({ end, from }) => {
     const result = results.get(end.taskId)
-    if (result === undefined || from < healed + SETTLED_MS) return []
+    if (result === undefined || redriven.has(end.taskId) || from < healed + SETTLED_MS) return []
     const lateMs = end.t - Math.max(result.t, from)
     if (lateMs <= WAKE_MS) return []
     const says = `A caller waited on for ${Math.round(lateMs)} ms after the result of ${end.taskId} was in the log.`
@@ -147,4 +144,10 @@ export const waitsEndOnce: Checker = (history) => {
     })
   }
   return violations
+}
+
+/** Those that had, or have, another life. */
+function redrivenTasks(history: History): Set<string> {
+  const again = [...eventsOf(history, 'log.note'), ...eventsOf(history, 'log.task')]
+  return new Set(again.filter(({ generation }) => generation > 0).map(({ taskId }) => taskId))
 }

@@ -1,12 +1,15 @@
-import { partitionOf } from '@forebay/broker'
+import { type Clock, partitionOf } from '@forebay/broker'
 import type { AcceptingQueue } from '../../packages/server/src/accept/accepting-queue.ts'
 import { type CancelTask, createCancelTask } from '../../packages/server/src/accept/cancel-task.ts'
 import { createReadTask, type ReadTask } from '../../packages/server/src/accept/read-task.ts'
 import { createSubmit, type Submit } from '../../packages/server/src/accept/submit.ts'
 import { createTaskIds } from '../../packages/server/src/accept/task-id.ts'
+import { redrive } from '../../packages/server/src/dead/redrive.ts'
 import { createRecorder, type Recorder } from '../../packages/server/src/finish/recorder.ts'
 import { createReplies } from '../../packages/server/src/reply/log-replies.ts'
+import type { Parking } from '../../packages/server/src/store/parking.ts'
 import type { Store } from '../../packages/server/src/store/store.ts'
+import { usableParking } from '../../packages/server/src/store/usable-parking.ts'
 import type { SimBroker } from '../log/broker.ts'
 import type { SimProcess } from '../process.ts'
 import { LANES, QUEUES, TOPICS } from '../queues.ts'
@@ -25,14 +28,19 @@ export class SimGateway implements Program {
   readonly submit: Submit
   readonly read: ReadTask
   readonly cancel: CancelTask
+  /** Null where nothing can be parked. */
+  readonly parking: Parking | null
+  readonly #clock: Clock
   readonly #broker: SimBroker
   readonly #store: Store
   readonly #recorder: Recorder
 
   constructor(process: SimProcess, broker: SimBroker, store: Store) {
     const { clock, random } = process
+    this.#clock = clock
     this.#broker = broker
     this.#store = store
+    this.parking = usableParking(store, broker)
     const common = { broker, store, clock, telemetry: TELEMETRY }
     this.#recorder = createRecorder({ ...common, partitions: LANES, random })
     const instance = process.name.replace(/#.*/, '')
@@ -64,7 +72,21 @@ export class SimGateway implements Program {
     await this.#recorder.start()
     this.ready = true
   }
+
+  /** Gives open dead letters another life; resolves with how many. */
+  async redrive(limit: number): Promise<number> {
+    const queues = new Map(QUEUES.map((queue) => [queue.name, queue]))
+    const knownGeneration = async (taskId: string) => (await this.#store.get(taskId))?.generation ?? null
+    const parts = { broker: this.#broker, clock: this.#clock, queues, lanes: LANES, knownGeneration }
+    const choice = { by: 'filter', filter: {}, limit } as const
+    const request = { choice, ratePerS: 50, force: false, by: 'operator', reason: '', edit: null }
+    let redriven = 0
+    for await (const progress of redrive(parts, request, NEVER)) redriven = progress.redriven
+    return redriven
+  }
 }
+
+const NEVER = new AbortController().signal
 
 /** What doors know of a queue. */
 export function acceptingQueue(name: string): AcceptingQueue {

@@ -1,10 +1,11 @@
 import { mkdtempSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { type Handlers, Transferring } from '@forebay/broker/embedded'
 import { ForebayError } from '@forebay/protocol'
 import { embeddedStore } from '../../packages/server/src/store/embedded/embedded.ts'
-import type { StoreCalls, Write } from '../../packages/server/src/store/embedded/store-calls.ts'
-import { StoreFile } from '../../packages/server/src/store/embedded/store-file.ts'
+import { storeAnswers } from '../../packages/server/src/store/embedded/store-answers.ts'
+import type { OpenStore, StoreCalls, Write, Written } from '../../packages/server/src/store/embedded/store-calls.ts'
 import type { Store, StoreCapabilities } from '../../packages/server/src/store/store.ts'
 import type { Journal } from '../journal.ts'
 import { type SimProcess, WALL_START_MS } from '../process.ts'
@@ -32,7 +33,7 @@ const CALL_TIMEOUT_MS = 2_500
 export class StorePlace {
   readonly #parts: StorePlaceParts
   readonly #dir = mkdtempSync(join(memoryDisk(), 'forebay-sim-'))
-  readonly #files = new Map<string, StoreFile>()
+  readonly #files = new Map<string, Handlers<StoreCalls>>()
 
   constructor(parts: StorePlaceParts) {
     this.#parts = parts
@@ -57,7 +58,7 @@ export class StorePlace {
   }
 
   close(): void {
-    for (const file of this.#files.values()) file.close()
+    for (const file of this.#files.values()) file.close(undefined)
     rmSync(this.#dir, { recursive: true, force: true })
   }
 
@@ -83,24 +84,30 @@ export class StorePlace {
     })
   }
 
-  #serve(file: string, name: string, argument: unknown): never {
-    if (name === 'open') return this.#open(file, argument as StoreCalls['open']['argument']) as never
-    if (name === 'close') return undefined as never
-    const opened = this.#files.get(file)! as unknown as Record<string, (argument: unknown) => never>
-    const result = opened[name]!(this.#parts.shared ? this.#atOwnTime(argument) : argument)
-    if (name === 'write') journalParking(this.#parts.journal, argument as Write, result)
+  #serve<Name extends keyof StoreCalls & string>(
+    file: string,
+    name: Name,
+    argument: StoreCalls[Name]['argument'],
+  ): StoreCalls[Name]['result'] {
+    const isOpen = this.#files.has(file)
+    // A server stays open whoever comes and goes. A file is opened anew by each life of its process, and counts them.
+    if (this.#parts.shared && (name === 'close' || (name === 'open' && isOpen))) return undefined
+    if (name === 'open') this.#open(file)
+    const answers = this.#files.get(file)!
+    const given = name === 'open' ? { ...(argument as OpenStore), path: join(this.#dir, `${file}.db`) } : argument
+    const returned = answers[name](this.#parts.shared ? this.#atOwnTime(given) : given)
+    const result = returned instanceof Transferring ? returned.result : returned
+    if (name === 'write') journalParking(this.#parts.journal, argument as Write, result as Written)
     return result
   }
 
-  /** Shared: it is open already. Otherwise a new run of its one process begins, which the file counts. */
-  #open(file: string, { claimMs }: StoreCalls['open']['argument']): void {
-    if (this.#parts.shared && this.#files.has(file)) return
-    this.#files.get(file)?.close()
-    this.#files.set(file, new StoreFile({ path: join(this.#dir, `${file}.db`), claimMs }))
+  #open(file: string): void {
+    this.#files.get(file)?.close(undefined)
+    this.#files.set(file, storeAnswers())
   }
 
   /** A server goes by its own clock, not by that of whoever asks. */
-  #atOwnTime(argument: unknown): unknown {
+  #atOwnTime<Argument>(argument: Argument): Argument {
     if (typeof argument !== 'object' || argument === null || !('nowMs' in argument)) return argument
     const { nowMs } = this.#parts.schedule
     return { ...argument, nowMs: Math.floor(WALL_START_MS + nowMs), monotonicMs: nowMs }
