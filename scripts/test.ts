@@ -5,8 +5,8 @@ import { isDebianRoot, requireCommand } from './rig/debian.ts'
 import { type Kafka, startKafka } from './rig/kafka.ts'
 
 /**
- * Runs every test file against real servers, the quick ones first: what needs no server, then what needs a Kafka, then
- * whole roads. Ends with one line, "N passed, N failed", and exit code 1 if something failed.
+ * Runs every test file against real servers, the quick ones first: what needs no server, then the servers of stores, then
+ * what needs a Kafka, then whole roads. Ends with one line, "N passed, N failed", and exit code 1 if something failed.
  */
 
 interface Stage {
@@ -25,8 +25,15 @@ interface Count {
 /** Of one test; those that kill brokers under load take minutes. */
 const TEST_TIMEOUT_MS = 600_000
 
+type DebianPackage = readonly [command: string, debianPackage: string]
+
 /** What the tests drive beside our own code. */
-const DEBIAN_PACKAGES: readonly (readonly [command: string, debianPackage: string])[] = [
+const STORE_PACKAGES: readonly DebianPackage[] = [
+  ['pg_ctlcluster', 'postgresql'],
+  ['pgbouncer', 'pgbouncer'],
+  ['redis-server', 'redis-server'],
+]
+const ROAD_PACKAGES: readonly DebianPackage[] = [
   ['java', 'default-jre-headless'],
   ['mvn', 'maven'],
   ['kcat', 'kcat'],
@@ -38,12 +45,16 @@ const DEBIAN_PACKAGES: readonly (readonly [command: string, debianPackage: strin
 const only = process.argv.slice(2)
 const files = await testFiles(only)
 const needsKafka = (file: string) => file.includes('kafka')
+const needsStore = (file: string) => /postgres|redis|cli\/test\/store\./.test(file)
 const isRoad = (file: string) => /^(e2e|examples)\//.test(file)
-const stages: readonly Stage[] = [
-  { name: 'fast', files: files.filter((file) => !isRoad(file) && !needsKafka(file)), concurrency: 2 },
-  { name: 'kafka', files: files.filter((file) => !isRoad(file) && needsKafka(file)), concurrency: 1 },
-  { name: 'roads', files: files.filter(isRoad), concurrency: 1 },
-]
+const stageOf = (file: string) => {
+  if (isRoad(file)) return 'roads'
+  if (needsKafka(file)) return 'kafka'
+  return needsStore(file) ? 'stores' : 'fast'
+}
+const stages: readonly Stage[] = ['fast', 'stores', 'kafka', 'roads'].map((name) => {
+  return { name, files: files.filter((file) => stageOf(file) === name), concurrency: name === 'fast' ? 2 : 1 }
+})
 const count: Count = { passed: 0, failed: 0, failedFiles: new Set() }
 if (files.length === 0) {
   console.error(`No test file's path holds ${only.join(' or ')}.`)
@@ -56,7 +67,11 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => 
 try {
   for (const stage of stages) {
     if (stage.files.length === 0 || stopped.signal.aborted) continue
-    if (stage.name !== 'fast') kafka ??= await prepareServers(stage.files)
+    if (stage.name !== 'fast') await installPackages(STORE_PACKAGES)
+    if (stage.name === 'kafka' || stage.name === 'roads') {
+      await installPackages(ROAD_PACKAGES)
+      kafka ??= await startSharedKafka()
+    }
     console.log(`\n── ${stage.name}: ${stage.files.length} files`)
     await runStage(stage, count)
   }
@@ -80,18 +95,19 @@ async function testFiles(names: readonly string[]): Promise<string[]> {
   return found.sort()
 }
 
-/** Kafka for everybody who can share one, and the programs that roads go through. */
-async function prepareServers(files: readonly string[]): Promise<Kafka | null> {
-  const wanted = files.some((file) => needsKafka(file) || isRoad(file))
-  if (!wanted) return null
+/** Where we may; throws the line to type otherwise. */
+async function installPackages(packages: readonly DebianPackage[]): Promise<void> {
   const missing: string[] = []
-  for (const [command, debianPackage] of DEBIAN_PACKAGES) {
+  for (const [command, debianPackage] of packages) {
     await requireCommand(command, debianPackage).catch(() => missing.push(debianPackage))
   }
-  if (missing.length > 0) {
-    const why = isDebianRoot() ? 'could not be installed' : 'are missing, and only root may install them'
-    throw new Error(`Programs that tests need ${why}. Try: apt-get install -y ${missing.join(' ')}`)
-  }
+  if (missing.length === 0) return
+  const why = isDebianRoot() ? 'could not be installed' : 'are missing, and only root may install them'
+  throw new Error(`Programs that tests need ${why}. Try: apt-get install -y ${missing.join(' ')}`)
+}
+
+/** For every test that can share one. */
+async function startSharedKafka(): Promise<Kafka | null> {
   if (process.env.FOREBAY_TEST_KAFKA) return null
   console.log('\nStarting Kafka…')
   const started = await startKafka()
