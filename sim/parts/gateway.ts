@@ -76,8 +76,11 @@ export class SimGateway implements Program {
   /** Gives open dead letters another life; resolves with how many. */
   async redrive(limit: number): Promise<number> {
     const queues = new Map(QUEUES.map((queue) => [queue.name, queue]))
-    const knownGeneration = async (taskId: string) => (await this.#store.get(taskId))?.generation ?? null
-    const parts = { broker: this.#broker, clock: this.#clock, queues, lanes: LANES, knownGeneration }
+    const knownLife = async (taskId: string) => {
+      const known = await this.#store.get(taskId)
+      return known === null ? null : { generation: known.generation, state: known.status.state }
+    }
+    const parts = { broker: this.#broker, clock: this.#clock, queues, lanes: LANES, knownLife }
     const choice = { by: 'filter', filter: {}, limit } as const
     const request = { choice, ratePerS: 50, force: false, by: 'operator', reason: '', edit: null }
     let redriven = 0

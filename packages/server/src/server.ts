@@ -197,7 +197,10 @@ class ComposedServer implements Server {
         clock,
         queues: options.queues,
         lanes: partitionsOf(RESULTS_TOPIC),
-        knownGeneration: async (taskId) => (await store.get(taskId))?.generation ?? null,
+        knownLife: async (taskId) => {
+          const known = await store.get(taskId)
+          return known === null ? null : { generation: known.generation, state: known.status.state }
+        },
         blobs: this.#blobs,
       }),
       health: () => this.#health(),

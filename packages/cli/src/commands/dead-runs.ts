@@ -168,6 +168,7 @@ function besides(refused: Readonly<Record<string, number>>): string {
 const REFUSED: Readonly<Record<string, string>> = {
   generations: 'redriven three times already: --force',
   tombstone: 'no value: --edit, or discard',
+  unfinished: 'its end is not stored yet: again later',
   cut: 'did not fit into the log: hand in again',
 }
 

@@ -46,12 +46,13 @@ export function redriveRecords(letter: Letter, edit: EditedLetter | null, contex
   }
 }
 
-export type Refusal = 'generations' | 'tombstone' | 'cut' | 'blob'
+export type Refusal = 'generations' | 'tombstone' | 'cut' | 'blob' | 'unfinished'
 
 export const REFUSALS: Readonly<Record<Refusal, string>> = {
   generations: `It was redriven ${REDRIVES_MAX} times already and died each time; "force" redrives it once more.`,
   tombstone: 'Its record has no value: there is nothing to run. Redrive it with another body, or discard it.',
   cut: 'It did not fit into the log with its dead letter and was cut: hand it in again from where it came from.',
+  unfinished: 'That it died is not stored yet; ask again.',
   blob: 'Its body lay outside the log and is not there any more: redrive it with another body, or discard it.',
 }
 

@@ -1,8 +1,9 @@
 import { type Broker, type Clock, PublishError, type RecordToPublish } from '@forebay/broker'
 import type { BlobStore } from '../blobs/blob-store.ts'
 import type { QueueOptions } from '../options.ts'
+import { isEndState, type TaskState } from '../task.ts'
 import { type Choice, type Chosen, chosenLetters } from './choose.ts'
-import { originalRecord } from './letter.ts'
+import { type Letter, originalRecord } from './letter.ts'
 import { bringBackBody, unpinBody } from './letter-blobs.ts'
 import { type EditedLetter, type Refusal, redriveRecords, refusalOf } from './redrive-record.ts'
 import { verdictRecord } from './verdict.ts'
@@ -17,12 +18,18 @@ export interface RedriveParts {
   /** Partitions of the results topic. */
   readonly lanes: number
   /**
-   * The generation of a task that readers are told of; null where none is known. Spares a second run of what was
-   * redriven already; nothing depends on it.
+   * What readers are told of a task; null where nothing is known. A letter goes to the log before the result that it
+   * belongs to, so there are letters of tasks that came to another end after all: these get no other life. Nor does
+   * what was redriven already.
    */
-  readonly knownGeneration: (taskId: string) => Promise<number | null>
+  readonly knownLife: (taskId: string) => Promise<KnownLife | null>
   /** Where bodies lie that are too large for a record. Default: nowhere. */
   readonly blobs?: BlobStore | null
+}
+
+export interface KnownLife {
+  readonly generation: number
+  readonly state: TaskState
 }
 
 export interface RedriveRequest {
@@ -40,7 +47,7 @@ export interface RedriveRequest {
 
 export interface RedriveProgress {
   readonly redriven: number
-  /** Somebody else had opened their next generation already: they only got their verdict. */
+  /** Their next generation was open already, or they had ended otherwise: they only got their verdict. */
   readonly already: number
   readonly refused: Readonly<Partial<Record<Refusal, number>>>
 }
@@ -85,18 +92,29 @@ export async function* redrive(
   }
 
   async function run(letters: readonly Chosen[]): Promise<void> {
-    const known = await Promise.all(letters.map(({ letter }) => parts.knownGeneration(letter.taskId).catch(() => null)))
-    const open = letters.filter(({ letter }, index) => (known[index] ?? -1) <= letter.generation)
-    const superseded = letters.filter((chosen) => !open.includes(chosen))
+    const standings = await Promise.all(letters.map(({ letter }) => standingOf(letter)))
+    const open = letters.filter((_, index) => standings[index] === 'open')
+    const superseded = letters.filter((_, index) => standings[index] === 'superseded')
     if (open.length > 0) await pace.take(open.length, signal)
     await writeInOrder(open)
     await publishAll(
       parts.broker,
       superseded.map((chosen) => verdictOf(chosen, ALREADY)),
     )
-    await Promise.all(letters.map(({ letter }) => unpinBody(blobs, originalRecord(letter))))
+    const settled = [...open, ...superseded]
+    await Promise.all(settled.map(({ letter }) => unpinBody(blobs, originalRecord(letter))))
     done.redriven += open.length
     done.already += superseded.length
+    const unfinished = letters.length - settled.length
+    if (unfinished > 0) done.refused.unfinished = (done.refused.unfinished ?? 0) + unfinished
+  }
+
+  async function standingOf({ taskId, generation }: Letter): Promise<'open' | 'superseded' | 'unfinished'> {
+    const known = await parts.knownLife(taskId).catch(() => null)
+    if (known === null || known.generation < generation) return 'open'
+    if (known.generation > generation) return 'superseded'
+    if (!isEndState(known.state)) return 'unfinished'
+    return known.state === 'dead' ? 'open' : 'superseded'
   }
 
   async function writeInOrder(letters: readonly Chosen[]): Promise<void> {
@@ -166,4 +184,4 @@ class Pace {
 const GROUP_MAX = 200
 const GROUP_MS = 100
 const CATCH_UP_MAX_MS = 1_000
-const ALREADY = 'its next generation was open already'
+const ALREADY = 'its next generation was open already, or it had ended otherwise'

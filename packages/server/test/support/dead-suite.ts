@@ -11,20 +11,33 @@ import { type RedriveParts, type RedriveProgress, type RedriveRequest, redrive }
 import { readPartition } from '../../src/dead/scan.ts'
 import type { QueueOptions } from '../../src/options.ts'
 import { decodeReported, decodeTask, taskRecord } from '../../src/records.ts'
-import { PLAIN_TASK } from '../../src/task.ts'
+import { PLAIN_TASK, type TaskState } from '../../src/task.ts'
 import { deadTopic, RESULTS_TOPIC } from '../../src/topics.ts'
 import { queueOptions } from './doors-rig.ts'
 
 const LANES = 2
 const PARTITIONS = 3
 const never = new AbortController().signal
+/** One for each test, so that none meets another's letters. */
+const QUEUES = [
+  'list',
+  'filters',
+  'redrive',
+  'twice',
+  'crash',
+  'guards',
+  'edit',
+  'stop',
+  'rate',
+  'superseded',
+  'otherwise',
+  'foreign',
+]
 
 /** What holds of dead letters on every log. `open` gives a broker that is not open yet. */
 export function deadLetterSuite(name: string, open: () => Promise<{ broker: Broker; close(): Promise<void> }>): void {
   const queues = new Map(
-    ['list', 'filters', 'redrive', 'twice', 'crash', 'guards', 'edit', 'stop', 'rate', 'superseded', 'foreign'].map(
-      (queue) => [queue, queueOptions(queue, { partitions: PARTITIONS, deadlineMs: 60_000 })],
-    ),
+    QUEUES.map((queue) => [queue, queueOptions(queue, { partitions: PARTITIONS, deadlineMs: 60_000 })]),
   )
   let broker: Broker
   let close: () => Promise<void>
@@ -39,7 +52,7 @@ export function deadLetterSuite(name: string, open: () => Promise<{ broker: Brok
         { name: RESULTS_TOPIC, partitions: LANES, retentionMs: 'forever' },
       ],
     })
-    parts = { broker, clock: systemClock, queues, lanes: LANES, knownGeneration: async () => null }
+    parts = { broker, clock: systemClock, queues, lanes: LANES, knownLife: async () => null }
     letters = createDeadLetters(parts)
   })
   after(() => close())
@@ -224,10 +237,21 @@ export function deadLetterSuite(name: string, open: () => Promise<{ broker: Brok
   test(`${name}: a letter whose next generation readers know of gets its verdict, and no second run`, async () => {
     await die('superseded', [{ task: 'twin', key: 'k', atMs: 1 }])
     const choice: Choice = { by: 'filter', filter: { queue: 'superseded' }, limit: null }
-    const progress = await run({ choice }, { knownGeneration: async () => 1 })
+    const progress = await run({ choice }, { knownLife: async () => ({ generation: 1, state: 'pending' }) })
     assert.deepEqual(progress, { redriven: 0, already: 1, refused: {} })
     assert.deepEqual(await readTopic(broker, queues.get('superseded')!.topic), [])
     assert.equal((await letters.list({ queue: 'superseded' }, 10, never)).total, 0)
+  })
+
+  test(`${name}: a letter of a task that ended otherwise after all gets its verdict; one whose end is open waits`, async () => {
+    await die('otherwise', [{ task: 'twin', key: 'k', atMs: 1 }])
+    const choice: Choice = { by: 'filter', filter: { queue: 'otherwise' }, limit: null }
+    const known = (state: TaskState) => ({ knownLife: async () => ({ generation: 0, state }) })
+    assert.deepEqual(await run({ choice }, known('running')), { redriven: 0, already: 0, refused: { unfinished: 1 } })
+    assert.equal((await letters.list({ queue: 'otherwise' }, 10, never)).total, 1)
+    assert.deepEqual(await run({ choice }, known('succeeded')), { redriven: 0, already: 1, refused: {} })
+    assert.deepEqual(await readTopic(broker, queues.get('otherwise')!.topic), [])
+    assert.equal((await letters.list({ queue: 'otherwise' }, 10, never)).total, 0)
   })
 
   test(`${name}: what is foreign in a dead topic is passed over`, async () => {
