@@ -50,6 +50,7 @@ export function exitCodeOf(code: ErrorCode): ExitCode {
     case 'DEAD_LETTER_NOT_FOUND':
       return EXIT.notFound
     case 'BROKER_UNAVAILABLE':
+    case 'STORE_UNAVAILABLE':
       return EXIT.notConnected
     default:
       return EXIT.failed
