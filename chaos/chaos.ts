@@ -7,7 +7,7 @@ import { runChaos } from './run.ts'
  * `npm run chaos -- [--minutes N] [--seed K] [--rate N] [--every MS]`: real processes, three brokers, PostgreSQL, and a
  * fault every few seconds; then the same checkers that judge the simulation. Ends with "N passed, N failed": tasks.
  */
-const VIOLATIONS_SHOWN = 10
+const SHOWN_OF_EACH = 3
 
 const { values } = parseArgs({
   options: {
@@ -38,8 +38,10 @@ console.log(
 console.log(
   `${report.attempts} attempts, ${report.attemptsTwice} of them twice; ${report.resultsTwice} results came second and were dropped`,
 )
-for (const violation of violations.slice(0, VIOLATIONS_SHOWN)) console.log(`\n${formatViolation(violation)}`)
-if (violations.length > VIOLATIONS_SHOWN) console.log(`\n… and ${violations.length - VIOLATIONS_SHOWN} more`)
+for (const [invariant, broken] of Map.groupBy(violations, (violation) => violation.invariant)) {
+  console.log(`\n${invariant} is broken ${broken.length} times`)
+  for (const violation of broken.slice(0, SHOWN_OF_EACH)) console.log(formatViolation(violation))
+}
 for (const reason of inconclusive) console.log(`INCONCLUSIVE: ${reason}`)
 if (violations.length > 0) console.log(`\n${report.output}`)
 const failed = violations.length + inconclusive.length

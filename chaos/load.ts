@@ -150,7 +150,7 @@ class Caller {
     const { status, text } = await ask(`${dice.pick(urls)}/v1/tasks/${taskId}`, { method: 'DELETE' })
     const members = membersOf(text)
     if (status === 200) {
-      const answer = faultDigest('TASK_CANCELLED', members.detail ?? '')
+      const answer = faultDigest('TASK_CANCELLED', members.problem?.detail ?? '')
       journal.note({ type: 'cancel.ok', request, taskId, state: members.state ?? 'cancelled', answer }, this.#name)
     } else {
       const code = members.code ?? `HTTP ${status}`
@@ -213,7 +213,9 @@ async function ask(url: string, init: RequestInit): Promise<Answer> {
 
 const ASK_WITHIN_MS = 25_000
 
-type Members = Readonly<Partial<Record<'id' | 'task' | 'code' | 'state' | 'detail', string>>>
+type Members = Readonly<Partial<Record<'id' | 'task' | 'code' | 'state' | 'detail', string>>> & {
+  readonly problem?: { readonly detail?: string }
+}
 
 function membersOf(text: string): Members {
   try {
