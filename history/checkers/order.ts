@@ -19,7 +19,12 @@ function linesOf(history: History): EventOf<'log.task'>[][] {
 
 /** O-1: the tasks of a key are begun in the order of the log. */
 export const begunInOrder: Checker = (history) => {
-  const starts = firstBy(eventsOf(history, 'exec.start'), lifeOf)
+  const results = firstBy(eventsOf(history, 'log.result'), lifeOf)
+  // What has its end already, by another owner, has had its turn.
+  const inTime = eventsOf(history, 'exec.start').filter(
+    (start) => !((results.get(lifeOf(start))?.t ?? start.t) < start.t),
+  )
+  const starts = firstBy(inTime, lifeOf)
   const violations: Violation[] = []
   for (const line of linesOf(history)) {
     let last: { readonly record: EventOf<'log.task'>; readonly start: EventOf<'exec.start'> } | null = null
