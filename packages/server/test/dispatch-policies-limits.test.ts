@@ -174,6 +174,20 @@ test('a handful of retries is free, and comes back with time', () => {
   assert.equal(retryAll(budget), RETRIES_FREE + 20)
 })
 
+test('a retry that did not fail gives its place back: after an outage only the failing ones are held', () => {
+  const clock = new ManualClock()
+  const budget = new RetryBudget(0.1, clock)
+  for (let i = 0; i < 1_000; i++) {
+    assert.ok(budget.tryRetry())
+    budget.giveBack()
+    clock.advance(1)
+  }
+  assert.equal(retryAll(budget), RETRIES_FREE)
+  clock.advance(5_000)
+  budget.giveBack()
+  assert.equal(retryAll(budget), 1, 'also one of seconds ago')
+})
+
 test('without a ratio every retry is let through', () => {
   const budget = new RetryBudget(null, new ManualClock())
   for (let i = 0; i < 10_000; i++) assert.ok(budget.tryRetry())

@@ -85,8 +85,9 @@ export class AttemptGate {
   }
 
   ended(entry: Entry, outcome: Outcome): void {
-    if (this.#breaker === null) return
     const blame = blameOf(outcome)
+    if (entry.attempts > 1 && blame !== true) this.#budget.giveBack()
+    if (this.#breaker === null) return
     if (blame === null) this.#breaker.abandoned(entry.ticket)
     else this.#breaker.ended(blame, entry.ticket)
     this.reportBreaker()

@@ -4,7 +4,8 @@ import { SlidingCount } from './sliding-count.ts'
 /**
  * Keeps the extra load of retries small while a dependency fails: whenever a retry is let through, the retries of the
  * `BUDGET_WINDOW_MS` up to it are at most `ratio` times the first attempts of the same time, and `RETRIES_FREE`.
- * A refused retry is not lost: it waits, and asks again.
+ * A retry that did not fail gives its place back: it was no load on something that fails, and after an outage what has
+ * gathered would else trickle. A refused retry is not lost: it waits, and asks again.
  */
 export class RetryBudget {
   readonly #ratio: number | null
@@ -29,6 +30,11 @@ export class RetryBudget {
     if (this.#retries.total + 1 > this.#firsts.total * this.#ratio + RETRIES_FREE) return false
     this.#retries.add()
     return true
+  }
+
+  /** A retry that was let through did not fail for the target's fault. */
+  giveBack(): void {
+    if (this.#ratio !== null) this.#retries.takeBack()
   }
 }
 

@@ -30,6 +30,18 @@ export class SlidingCount {
     this.#total++
   }
 
+  /** One of those counted lately did not happen after all. */
+  takeBack(): void {
+    this.#roll()
+    for (let step = 0; step < this.#counts.length; step++) {
+      const at = (this.#bucket + this.#counts.length - step) % this.#counts.length
+      if (this.#counts[at]! === 0) continue
+      this.#counts[at] = this.#counts[at]! - 1
+      this.#total--
+      return
+    }
+  }
+
   #roll(): void {
     const now = this.#bucketNow()
     const passed = Math.min(now - this.#bucket, this.#counts.length)
