@@ -24,40 +24,48 @@ type Step =
   | { readonly do: 'pass'; readonly ms: number }
   | { readonly do: 'commit' | 'reassign' | 'steal' | 'break' }
 
-const steps = fc.array(
-  fc.oneof(
-    {
-      weight: 6,
-      arbitrary: fc.record({
-        do: fc.constant('hand' as const),
-        key: fc.constantFrom('a' as const, 'a' as const, 'a' as const, 'b' as const, null),
-        fails: fc.constantFrom(0, 0, 1, 2),
-        delayed: fc.constantFrom(false, true),
-      }),
-    },
-    { weight: 4, arbitrary: fc.record({ do: fc.constant('deliver' as const), count: fc.integer({ min: 1, max: 4 }) }) },
-    { weight: 10, arbitrary: fc.record({ do: fc.constant('answer' as const), which: fc.nat(50) }) },
-    {
-      weight: 8,
-      arbitrary: fc.record({ do: fc.constant('answerFirst' as const), count: fc.integer({ min: 2, max: 20 }) }),
-    },
-    { weight: 5, arbitrary: fc.record({ do: fc.constant('pass' as const), ms: fc.constantFrom(20, 1_000, 20_000) }) },
-    { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('commit' as const, 'reassign' as const) }) },
-    { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('steal' as const, 'break' as const) }) },
-  ),
-  { minLength: 60, maxLength: 250, size: 'max' },
-)
-
-test('whatever comes when, the tasks of a key run in order, one at a time, and each task gets its result', async () => {
-  await fc.assert(
-    fc.asyncProperty(steps, async (history) => {
-      const run = new Run()
-      await run.begin()
-      for (const step of history) await run.take(step)
-      await run.finish()
-      run.check()
+const usual = [
+  {
+    weight: 6,
+    arbitrary: fc.record({
+      do: fc.constant('hand' as const),
+      key: fc.constantFrom('a' as const, 'a' as const, 'a' as const, 'b' as const, null),
+      fails: fc.constantFrom(0, 0, 1, 2),
+      delayed: fc.constantFrom(false, true),
     }),
-    { numRuns: Number(process.env.RUNS ?? 60) },
+  },
+  { weight: 4, arbitrary: fc.record({ do: fc.constant('deliver' as const), count: fc.integer({ min: 1, max: 4 }) }) },
+  { weight: 10, arbitrary: fc.record({ do: fc.constant('answer' as const), which: fc.nat(50) }) },
+  {
+    weight: 8,
+    arbitrary: fc.record({ do: fc.constant('answerFirst' as const), count: fc.integer({ min: 2, max: 20 }) }),
+  },
+  { weight: 5, arbitrary: fc.record({ do: fc.constant('pass' as const), ms: fc.constantFrom(20, 1_000, 20_000) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('commit' as const, 'reassign' as const) }) },
+]
+const mishaps = { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('steal' as const, 'break' as const) }) }
+const length = { minLength: 60, maxLength: 250, size: 'max' } as const
+const RUNS = Number(process.env.RUNS ?? 40)
+
+test('whatever comes when, each task gets its result, and a key runs in order: also again after a change of hands', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.oneof(...usual), length), async (history) => {
+      const run = await Run.through(history)
+      run.checkOneAtATime()
+      run.checkOrder()
+    }),
+    { numRuns: RUNS },
+  )
+})
+
+test('also where calls to the store fail, answers get lost and another owns in between: each first run in its turn', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.oneof(...usual, mishaps), length), async (history) => {
+      const run = await Run.through(history)
+      run.checkOneAtATime()
+      run.checkFirstRuns()
+    }),
+    { numRuns: RUNS },
   )
 })
 
@@ -78,6 +86,14 @@ class Run {
   #handed = 0
   #breaks = 0
   #stop: () => Promise<unknown> = async () => {}
+
+  static async through(history: readonly Step[]): Promise<Run> {
+    const run = new Run()
+    await run.begin()
+    for (const step of history) await run.take(step)
+    await run.finish()
+    return run
+  }
 
   async begin(): Promise<void> {
     const random = { fill: () => {}, unit: () => 0.5 }
@@ -117,8 +133,11 @@ class Run {
         }
         break
       case 'pass':
-        // A log that has something to deliver does not keep it for long.
-        if (step.ms > 1_000) this.log.deliver(1_000)
+        // A log that has something to deliver, or a position to store, does not wait for long.
+        if (step.ms > 1_000) {
+          this.log.deliver(1_000)
+          this.log.commit()
+        }
         await calm()
         this.clock.advance(step.ms)
         break
@@ -162,10 +181,14 @@ class Run {
     assert.deepEqual(rows, [], 'parked still')
   }
 
-  check(): void {
+  checkOneAtATime(): void {
     assert.deepEqual(this.violations, [])
+  }
+
+  /** A task that runs again is followed by all that came after it, again or for the first time (O-2). */
+  checkOrder(): void {
     for (const key of ['a', 'b']) {
-      const ids = this.begins.filter((one) => one.key === key).map(({ id }) => id)
+      const ids = this.#begun(key)
       const inOrder = [...new Set(ids)].sort((one, other) => one - other)
       let last = -1
       for (const id of ids) {
@@ -173,6 +196,16 @@ class Run {
         assert.ok(place <= last + 1, `${key}: ${ids.join(' ')}: ${id} came before its turn`)
         last = place
       }
+    }
+  }
+
+  checkFirstRuns(): void {
+    for (const key of ['a', 'b']) {
+      const firsts = [...new Set(this.#begun(key))]
+      assert.deepEqual(
+        firsts,
+        firsts.toSorted((one, other) => one - other),
+      )
     }
   }
 
@@ -195,6 +228,10 @@ class Run {
       }
       this.#pending.push({ what, answer })
     })
+  }
+
+  #begun(key: string): readonly number[] {
+    return this.begins.filter((one) => one.key === key).map(({ id }) => id)
   }
 
   #answer(which: number): void {

@@ -1,6 +1,7 @@
 import { type Backoff, backoffMs, type Clock, type Random } from '@forebay/broker'
 import type { Logger } from 'pino'
 import type { Owned, Parking, Taken, TakenRow } from '../store/parking.ts'
+import type { AsOf } from './parked-lines.ts'
 import type { PartitionWindow } from './partition-window.ts'
 
 export interface DueRowsDependencies {
@@ -12,7 +13,7 @@ export interface DueRowsDependencies {
   /** Windows whose parked tasks are owned. */
   windows(): Iterable<PartitionWindow>
   /** Rows that are due, all of one partition that is still owned, none of them in hand. */
-  onDue(window: PartitionWindow, rows: readonly TakenRow[], safeBelow: number): void
+  onDue(window: PartitionWindow, rows: readonly TakenRow[], asOf: AsOf): void
   /** The next rows of a key's line. */
   onLine(window: PartitionWindow, key: string, line: LineAnswer): void
 }
@@ -23,8 +24,6 @@ export interface LineAnswer {
   readonly whole: boolean
   /** Some of it is in hand, or on its way back, already: the rest says nothing of who comes first. */
   readonly torn: boolean
-  /** What lies below was safe to run when the line was asked for; see `RedeliveryGuard`. */
-  readonly safeBelow: number
 }
 
 /**
@@ -63,7 +62,7 @@ export class DueRows {
   /** None of the key runs any more, and its line may have more. */
   askLine(window: PartitionWindow, key: string): void {
     if (!window.parked?.beginAsking(key)) return
-    this.#lines.push({ window, key, safeBelow: window.parked.guard.safeBelow })
+    this.#lines.push({ window, key })
     this.#poke()
   }
 
@@ -126,13 +125,13 @@ export class DueRows {
     if (asked.length > 0 && later.length > 0) this.#poked = true
   }
 
-  async #askLine({ window, key, safeBelow }: AskedLine, limit: number): Promise<void> {
+  async #askLine({ window, key }: AskedLine, limit: number): Promise<void> {
     const { store } = window.parked!
     const rows = await store.takeLine(key, limit)
     if (rows === null || window.lost.aborted) return
     const fresh = store.takenIn(rows)
     const torn = fresh.length < rows.length
-    this.#dependencies.onLine(window, key, { rows: fresh, whole: rows.length < limit, torn, safeBelow })
+    this.#dependencies.onLine(window, key, { rows: fresh, whole: rows.length < limit, torn })
   }
 
   async #take(): Promise<void> {
@@ -149,7 +148,7 @@ export class DueRows {
       if (check) store?.check()
       if (!store?.owned || window.lost.aborted) continue
       owned.push(store.owned)
-      asked.set(window.partition, { window, safeBelow: window.parked!.guard.safeBelow })
+      asked.set(window.partition, { window, asOf: window.parked!.asOfNow() })
     }
     this.#more = false
     if (owned.length === 0) return
@@ -158,8 +157,8 @@ export class DueRows {
       const { rows, nextInMs } = await this.#answerTo(parking.take(queue, owned, limit), asked)
       if (nextInMs !== null) this.expectIn(nextInMs)
       for (const [partition, ofPartition] of byPartition(rows)) {
-        const { window, safeBelow } = asked.get(partition)!
-        if (!window.lost.aborted) onDue(window, window.parked!.store.takenIn(ofPartition), safeBelow)
+        const { window, asOf } = asked.get(partition)!
+        if (!window.lost.aborted) onDue(window, window.parked!.store.takenIn(ofPartition), asOf)
       }
       if (rows.length < limit) return
     }
@@ -206,12 +205,11 @@ export class DueRows {
 interface AskedLine {
   readonly window: PartitionWindow
   readonly key: string
-  readonly safeBelow: number
 }
 
 interface AskedPartition {
   readonly window: PartitionWindow
-  readonly safeBelow: number
+  readonly asOf: AsOf
 }
 
 function byPartition(rows: readonly TakenRow[]): Map<number, TakenRow[]> {

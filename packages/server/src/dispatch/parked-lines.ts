@@ -1,4 +1,4 @@
-import type { ParkReason } from '../store/parking.ts'
+import type { ParkReason, TakenRow } from '../store/parking.ts'
 import type { Entry } from './entry.ts'
 import type { PartitionParking, ToPark } from './partition-parking.ts'
 import type { RedeliveryGuard } from './redelivery-guard.ts'
@@ -17,6 +17,10 @@ export class ParkedLines {
   readonly guard: RedeliveryGuard
   readonly #lines = new Map<string, ParkedLine>()
   readonly #behind: ToPark[] = []
+  /** Keys of which something is held. */
+  readonly #holding = new Set<string>()
+  #deliveredBelow = 0
+  #changes = 0
 
   constructor(store: PartitionParking, guard: RedeliveryGuard) {
     this.store = store
@@ -34,8 +38,7 @@ export class ParkedLines {
 
   /** These have rows in the store; at the start, and when the partition had to be owned once more. */
   found(keys: readonly string[]): void {
-    for (const key of keys)
-      if (!this.#lines.has(key)) this.#lines.set(key, { held: null, asking: false, changes: 0, changesAsked: 0 })
+    for (const key of keys) if (!this.#lines.has(key)) this.#lines.set(key, { held: null, asking: null, changedAt: 0 })
   }
 
   /** From the log. True when its key is parked: it is taken care of. Call `flush` when all of a batch have come. */
@@ -44,8 +47,19 @@ export class ParkedLines {
     const line = key === null ? undefined : this.#lines.get(key)
     if (line === undefined) return false
     if (line.held === null) this.#putBehind(entry, key!)
-    else line.held.push(entry)
+    else {
+      line.held.push(entry)
+      this.#holding.add(key!)
+    }
     return true
+  }
+
+  /** All of a batch have arrived: what lies below is safe when those that belong into the store are there. */
+  delivered(below: number): void {
+    this.flush()
+    this.#deliveredBelow = below
+    this.guard.heard()
+    this.#raiseGuard()
   }
 
   flush(): void {
@@ -58,8 +72,10 @@ export class ParkedLines {
     const line = this.#changed(key)
     this.#behind.push({ entry: head, line: key, reason, dueMs })
     for (const entry of behind) this.#putBehind(entry, key)
-    if (line.held !== null) this.#putHeldBehind(key, line)
+    for (const entry of line.held ?? []) this.#putBehind(entry, key)
+    line.held = null
     this.flush()
+    if (this.#holding.delete(key)) this.#raiseGuard()
   }
 
   parkAlone(entry: Entry, reason: ParkReason, dueMs: number | null): void {
@@ -74,19 +90,33 @@ export class ParkedLines {
     const line = this.#lines.get(key)
     if (line === undefined) return false
     line.held ??= []
-    if (line.asking) return false
-    line.asking = true
-    line.changesAsked = line.changes
+    if (line.asking !== null) return false
+    line.asking = this.asOfNow()
     return true
   }
 
+  /** For a question to the store: its answer is judged by how things stood when it was asked. */
+  asOfNow(): AsOf {
+    return { safeBelow: this.guard.safeBelow, changes: this.#changes }
+  }
+
   /**
-   * True when what the store answered may enter the window. Else rows of the line were given back, parked anew or held
-   * since it was asked: they may belong before those of the answer.
+   * How much of an answer may enter the window, from the head of the line on. Nothing where rows of the line were given
+   * back, parked or held since: they may belong before it. And nothing that is not safe yet.
    */
-  mayEnter(key: string): boolean {
-    const line = this.#lines.get(key)
-    return line !== undefined && line.held !== null && line.changes === line.changesAsked
+  countToEnter(key: string, rows: readonly TakenRow[], asOf: AsOf): number {
+    if (this.changedSince(key, asOf)) return 0
+    const unsafe = rows.findIndex(({ record }) => record.offset >= asOf.safeBelow)
+    return unsafe === -1 ? rows.length : unsafe
+  }
+
+  changedSince(key: string, { changes }: AsOf): boolean {
+    return (this.#lines.get(key)?.changedAt ?? 0) > changes
+  }
+
+  /** How things stood when the line was asked for. */
+  askedAsOf(key: string): AsOf {
+    return this.#lines.get(key)?.asking ?? NEVER
   }
 
   /** Taken too early: these wait again. */
@@ -109,26 +139,27 @@ export class ParkedLines {
   endAsking(key: string, whole: boolean): readonly Entry[] {
     const line = this.#lines.get(key)
     if (line === undefined) return []
-    line.asking = false
-    if (whole && line.held !== null) {
-      this.#lines.delete(key)
-      return line.held
-    }
-    this.#putHeldBehind(key, line)
+    line.asking = null
+    const held = line.held ?? []
+    line.held = null
+    if (whole) this.#lines.delete(key)
+    else for (const entry of held) this.#putBehind(entry, key)
     this.flush()
-    return []
+    if (this.#holding.delete(key)) this.#raiseGuard()
+    return whole ? held : []
   }
 
   drop(): void {
     this.guard.drop()
     this.#lines.clear()
+    this.#holding.clear()
     this.#behind.length = 0
   }
 
   #changed(key: string): ParkedLine {
     this.found([key])
     const line = this.#lines.get(key)!
-    line.changes++
+    line.changedAt = ++this.#changes
     return line
   }
 
@@ -136,20 +167,31 @@ export class ParkedLines {
     this.#behind.push({ entry, line: key, reason: 'behind', dueMs: AT_ONCE })
   }
 
-  #putHeldBehind(key: string, line: ParkedLine): void {
-    for (const entry of line.held ?? []) this.#putBehind(entry, key)
-    line.held = null
+  /** What is held may have to go before what is in the store. */
+  #raiseGuard(): void {
+    let below = this.#deliveredBelow
+    for (const key of this.#holding) below = Math.min(below, this.#lines.get(key)!.held![0]!.record.offset)
+    this.store.parks.afterwards(() => this.guard.raise(below))
   }
 }
 
 interface ParkedLine {
   /** What came while the store was asked for the rest of the line; null when it is not being asked. */
   held: Entry[] | null
-  asking: boolean
-  /** Counts what has happened to its rows; and the count when the store was asked. */
-  changes: number
-  changesAsked: number
+  /** Set while the store is being asked for the rest of the line. */
+  asking: AsOf | null
+  /** Count of changes when something last happened to its rows. */
+  changedAt: number
 }
+
+export interface AsOf {
+  /** See `RedeliveryGuard`. */
+  readonly safeBelow: number
+  /** Of lines of the partition. */
+  readonly changes: number
+}
+
+const NEVER: AsOf = { safeBelow: 0, changes: -1 }
 
 /** Time hands out the head of a line only; whoever finds none before it, for whatever reason, must not wait for ever. */
 const AT_ONCE = 0

@@ -51,7 +51,7 @@ export class ParkedWork {
     this.#due = new DueRows({
       ...dependencies,
       queue: queue.name,
-      onDue: (window, rows, safeBelow) => this.#unparking.onDue(window, rows, safeBelow),
+      onDue: (window, rows, asOf) => this.#unparking.onDue(window, rows, asOf),
       onLine: (window, key, line) => this.#unparking.onLine(window, key, line),
     })
     this.#cancelled = new CancelledRows({
@@ -144,8 +144,7 @@ export class ParkedWork {
       // Those behind wait for the same reason as their head, which says it for them.
       if (reason !== 'behind') this.#note(entry)
       if (entry.delivery === null) continue
-      entry.delivery.settle()
-      window.settled(entry.task.payload.length)
+      window.settle(entry.delivery, entry.task)
       count++
     }
     if (count > 0) meters.parked(count)

@@ -10,6 +10,7 @@ import {
 } from '../store/parking.ts'
 import { deadlineMs, type Entry, elapsedMs } from './entry.ts'
 import { withHistory } from './parked-history.ts'
+import { WriteMarks } from './write-marks.ts'
 
 export interface ParkingDependencies {
   readonly parking: Parking
@@ -53,6 +54,8 @@ export class PartitionParking {
   readonly #onTheirWay = new Set<number>()
   /** Rows that the store handed out while they were in hand, or on their way, still. */
   readonly #again = new Map<number, TakenRow>()
+  readonly parks = new WriteMarks()
+  readonly removals = new WriteMarks()
   readonly #dependencies: ParkingDependencies
   readonly #events: PartitionParkingEvents
   readonly #partition: number
@@ -60,9 +63,6 @@ export class PartitionParking {
   #owned: Owned | null = null
   #owning: Promise<void> | null = null
   #parks: ToPark[] = []
-  #parksAsked = 0
-  #parksWritten = 0
-  #afterParks: { readonly asked: number; readonly then: () => void }[] = []
   #removals: number[] = []
   #asks: LineAsk[] = []
   #checking = false
@@ -103,21 +103,16 @@ export class PartitionParking {
     for (const one of parks) {
       const { offset } = one.entry.record
       this.#parks.push(one)
-      this.#parksAsked++
+      this.parks.asked()
       this.#onTheirWay.add(offset)
       this.#again.delete(offset)
     }
     this.#wake()
   }
 
-  /** Calls back when everything that was to be parked until now is; at once where nothing was. */
-  afterParks(then: () => void): void {
-    if (this.#parksAsked === this.#parksWritten) then()
-    else this.#afterParks.push({ asked: this.#parksAsked, then })
-  }
-
   remove(offset: number): void {
     this.#removals.push(offset)
+    this.removals.asked()
     this.#wake()
   }
 
@@ -232,11 +227,8 @@ export class PartitionParking {
         again.push(row)
       }
     }
-    this.#parksWritten += parks.length
     this.#events.parked(parks)
-    while (this.#afterParks[0] !== undefined && this.#afterParks[0].asked <= this.#parksWritten) {
-      this.#afterParks.shift()!.then()
-    }
+    this.parks.wrote(parks.length)
     if (again.length > 0) this.#events.handedAgain(again)
   }
 
@@ -254,7 +246,9 @@ export class PartitionParking {
       this.#inHand.delete(offset)
       this.#again.delete(offset)
     }
-    if (offsets.length > 0) this.#events.removed(offsets.length)
+    if (offsets.length === 0) return
+    this.#events.removed(offsets.length)
+    this.removals.wrote(offsets.length)
   }
 
   async #takeLines(asks: readonly LineAsk[]): Promise<void> {

@@ -1,4 +1,5 @@
 import type { Clock, Delivery } from '@forebay/broker'
+import type { Task } from '../task.ts'
 import type { Entry, Wait } from './entry.ts'
 import { Fifo } from './fifo.ts'
 import type { ParkedLines } from './parked-lines.ts'
@@ -39,9 +40,14 @@ export class PartitionWindow {
     this.lastOffset = entry.record.offset
   }
 
-  settled(payloadBytes: number): void {
-    this.unfinished--
-    this.unfinishedBytes -= payloadBytes
+  /**
+   * The log need not keep it any more. After a crash those before it in the line of its key must not run again where it
+   * does not (P4): so what of them is parked and done is removed first.
+   */
+  settle(delivery: Delivery, { key, payload }: Task): void {
+    const removals = this.parked?.store.removals
+    if (removals === undefined || key === null || removals.allWritten) this.#settleNow(delivery, payload.length)
+    else removals.afterwards(() => this.#settleNow(delivery, payload.length))
   }
 
   /** The log delivers no more until something is settled. */
@@ -124,6 +130,12 @@ export class PartitionWindow {
     this.unfinished = 0
     this.unfinishedBytes = 0
     this.parked?.drop()
+  }
+
+  #settleNow(delivery: Delivery, payloadBytes: number): void {
+    delivery.settle()
+    this.unfinished--
+    this.unfinishedBytes -= payloadBytes
   }
 }
 

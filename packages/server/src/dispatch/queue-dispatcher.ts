@@ -192,13 +192,7 @@ class Dispatcher implements QueueDispatcher {
       if (faults.length > 0) entry.poison = faults.splice(0).join(' ')
       this.#road.arrive(entry)
     }
-    const { parked } = window
-    if (parked !== null) {
-      parked.flush()
-      const below = window.lastOffset + 1
-      parked.guard.heard()
-      parked.store.afterParks(() => parked.guard.raise(below))
-    }
+    window.parked?.delivered(window.lastOffset + 1)
     this.#road.pump()
   }
 

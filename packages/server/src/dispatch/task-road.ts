@@ -107,7 +107,8 @@ export class TaskRoad implements AttemptSteps, UnparkingSteps {
   }
 
   retryLater(entry: Entry): void {
-    this.#wait(entry, 'budget', BUDGET_WAIT_MS)
+    // Spread, so that places that come back meanwhile are found.
+    this.#wait(entry, 'budget', BUDGET_WAIT_MS * (0.2 + 0.8 * this.#dependencies.random.unit()))
   }
 
   conclude(entry: Entry, outcome: Outcome): void {
@@ -248,10 +249,7 @@ export class TaskRoad implements AttemptSteps, UnparkingSteps {
 
   #letGo({ delivery, window, record, task }: Entry): void {
     if (delivery === null) window.parked!.store.remove(record.offset)
-    else {
-      delivery.settle()
-      window.settled(task.payload.length)
-    }
+    else window.settle(delivery, task)
   }
 
   /** Whoever stands behind it in the line of its key. */
@@ -272,5 +270,5 @@ export class TaskRoad implements AttemptSteps, UnparkingSteps {
   }
 }
 
-/** How soon a retry that found no place in the budget asks again. */
+/** After this at the latest a retry that found no place in the budget asks again. ms */
 const BUDGET_WAIT_MS = 1_000

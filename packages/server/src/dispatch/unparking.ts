@@ -9,6 +9,7 @@ import type { LineAnswer } from './due-rows.ts'
 import { type Entry, entryOfRow } from './entry.ts'
 import { flowOf } from './flow-of.ts'
 import { withoutHistory } from './parked-history.ts'
+import type { AsOf } from './parked-lines.ts'
 import type { PartitionWindow } from './partition-window.ts'
 
 export interface UnparkingDependencies {
@@ -48,8 +49,7 @@ export class Unparking {
     this.#steps = steps
   }
 
-  /** Of lines what lies below `safeBelow` may run. */
-  onDue(window: PartitionWindow, rows: readonly TakenRow[], safeBelow: number): void {
+  onDue(window: PartitionWindow, rows: readonly TakenRow[], asOf: AsOf): void {
     const { cancellations } = this.#dependencies
     const again: { readonly row: TakenRow; readonly task: Task }[] = []
     for (const row of rows) {
@@ -57,7 +57,7 @@ export class Unparking {
       const { task } = entry
       // Handed out from the middle of its line, perhaps: it must not run.
       if (isOver(row)) this.#steps.expire(entry)
-      else if (row.line !== null) this.#head(entry, row.line, safeBelow)
+      else if (row.line !== null) this.#head(entry, row, asOf)
       else if (task.owner === LOG_OWNER) this.#steps.enter(entry)
       else if (cancellations.has(task)) this.#gone(window, row)
       else if (row.wish === 'skip') this.#steps.skip(entry)
@@ -82,21 +82,21 @@ export class Unparking {
       if (row.line !== null) window.parked!.giveBack(row.line, [this.#entryOf(window, row)])
     }
     const alone = rows.filter((row) => row.line === null)
-    if (alone.length > 0) this.onDue(window, alone, 0)
+    if (alone.length > 0) this.onDue(window, alone, window.parked!.asOfNow())
   }
 
   /** The next of a line, none of which is in the window. */
-  onLine(window: PartitionWindow, key: string, { rows, whole, torn, safeBelow }: LineAnswer): void {
+  onLine(window: PartitionWindow, key: string, { rows, whole, torn }: LineAnswer): void {
     const parked = window.parked!
+    const asOf = parked.askedAsOf(key)
+    const trusted = !torn && !parked.changedSince(key, asOf)
+    const isDue = rows[0] === undefined || mayRun(rows[0])
+    const count = trusted && isDue ? parked.countToEnter(key, rows, asOf) : 0
     const entries = rows.map((row) => this.#entryOf(window, row))
-    const head = rows[0]
-    const isDue = head === undefined || mayRun(head)
-    const trusted = !torn && parked.mayEnter(key)
-    const safe = trusted && isDue ? countBelow(entries, safeBelow) : 0
-    for (const entry of entries.slice(0, safe)) this.#steps.enter(entry)
-    if (safe < entries.length) parked.giveBack(key, entries.slice(safe))
-    for (const entry of parked.endAsking(key, whole && trusted && safe === entries.length)) this.#steps.enter(entry)
-    if (safe === 0 && !window.has(key)) {
+    for (const entry of entries.slice(0, count)) this.#steps.enter(entry)
+    if (count < entries.length) parked.giveBack(key, entries.slice(count))
+    for (const entry of parked.endAsking(key, whole && trusted && count === entries.length)) this.#steps.enter(entry)
+    if (count === 0 && !window.has(key)) {
       if (!trusted) this.#steps.askLine(window, key)
       else if (isDue && entries.length > 0) parked.hold(key, [])
     }
@@ -104,17 +104,14 @@ export class Unparking {
   }
 
   /** Its line may have more. */
-  #head(entry: Entry, key: string, safeBelow: number): void {
-    const { window, record } = entry
-    const parked = window.parked!
+  #head(entry: Entry, row: TakenRow, asOf: AsOf): void {
+    const parked = entry.window.parked!
+    const key = row.line!
     parked.found([key])
-    if (record.offset < safeBelow) this.#steps.enter(entry)
-    else if (record.offset >= parked.guard.safeBelow) parked.hold(key, [entry])
-    else {
-      // What made it safe in the meantime may have come before it.
-      parked.giveBack(key, [entry])
-      if (!window.has(key)) this.#steps.askLine(window, key)
-    }
+    if (parked.countToEnter(key, [row], asOf) === 1) this.#steps.enter(entry)
+    else if (row.record.offset >= parked.guard.safeBelow) parked.hold(key, [entry])
+    // Another may head the line by now; whoever does is handed out when it is due.
+    else parked.giveBack(key, [entry])
   }
 
   async #publishAgain(window: PartitionWindow, rows: readonly { row: TakenRow; task: Task }[]): Promise<void> {
@@ -167,10 +164,4 @@ function isOver({ deadlineAtMs, nowMs }: TakenRow): boolean {
 function mayRun(row: TakenRow): boolean {
   if (row.wish !== null || isOver(row)) return true
   return row.dueAtMs === null ? row.reason !== 'exhausted' : row.dueAtMs <= row.nowMs
-}
-
-/** How many of a line may run, from its head on. */
-function countBelow(entries: readonly Entry[], safeBelow: number): number {
-  const first = entries.findIndex(({ record }) => record.offset >= safeBelow)
-  return first === -1 ? entries.length : first
 }
