@@ -22,6 +22,7 @@ import { commitBehind, commitsGoForward, commitsUnderOwnEpoch } from './checkers
 import { attemptsAreCounted, begunAfterEnds, begunInOrder, neverBackwards, oneAtATime } from './checkers/order.ts'
 import {
   firstResultWins,
+  latestLifeIsTold,
   noStepBack,
   nothingBeforeItsWork,
   oneAnswer,
@@ -45,6 +46,7 @@ export const CHECKERS: readonly Checker[] = [
   mismatchesAreTrue,
   oneAnswer,
   firstResultWins,
+  latestLifeIsTold,
   noStepBack,
   nothingBeforeItsWork,
   commitBehind,

@@ -7,6 +7,10 @@ export function mergeCoverage(into: Map<string, number>, from: ReadonlyMap<strin
 export const CORNERS_WANTED: readonly string[] = [
   'fault crash × gateway',
   'fault crash × dispatcher',
+  'fault stop × gateway',
+  'fault stop × dispatcher',
+  'gateway stopped',
+  'dispatcher stopped',
   'fault pause × gateway',
   'fault pause × dispatcher',
   'fault clock × gateway',
@@ -39,6 +43,17 @@ export const CORNERS_WANTED: readonly string[] = [
   'session expired',
   'commit taken',
   'commit refused',
+  'parked delayed',
+  'parked backoff',
+  'parked behind',
+  'parked exhausted',
+  'parking park fenced',
+  'parking takeLine',
+  'wish retry kept',
+  'wish release kept',
+  'wish skip kept',
+  'wish retry taken',
+  'redriven',
 ]
 
 export function formatCoverage(covered: ReadonlyMap<string, number>): string {

@@ -9,7 +9,7 @@ interface Fault {
   begin(world: World, random: SeededRandom): { readonly target: string; readonly forMs: number; end(): void }
 }
 
-const NEXT_MS_MAX = 7_000
+const NEXT_MS_MAX = 6_000
 
 /** Lets one fault after another happen, often several at a time, until `untilMs`; then everything is whole again. */
 export function wreak(world: World, untilMs: number): void {
@@ -47,6 +47,15 @@ const FAULTS: readonly Fault[] = [
       const forMs = random.skewed(20, 9_000)
       node.crash(forMs)
       return { target: node.name, forMs, end: () => {} }
+    },
+  },
+  {
+    name: 'stop',
+    weight: 2,
+    begin(world, random) {
+      const node = random.pick(world.nodes)
+      node.stop(random.pick([0, 200, 5_000]), random.skewed(20, 4_000))
+      return { target: node.name, forMs: 0, end: () => {} }
     },
   },
   {

@@ -36,19 +36,15 @@ export async function runSeed(seed: number): Promise<RunReport> {
   const shapes = new SeededRandom(seed).stream('shape')
   const sharedStore = shapes.chance(0.5)
   const world = new World(seed, { sharedStore })
-  const { journal, schedule } = world
-  const broke = (error: unknown) => {
-    const text = error instanceof Error ? `${error.message} ${error.stack?.split('\n')[1]?.trim()}` : String(error)
-    journal.write('world', { type: 'process.broke', error: text.replaceAll(import.meta.dirname, 'sim') })
-  }
-  process.on('unhandledRejection', broke)
+  const { journal, schedule, onBroken } = world
+  process.on('unhandledRejection', onBroken)
   try {
-    await live(world, sharedStore, broke)
+    await live(world, sharedStore)
   } finally {
     world.close()
     // What the crash of the last processes rejects still belongs to this run.
     await new Promise((resolve) => setImmediate(resolve))
-    process.off('unhandledRejection', broke)
+    process.off('unhandledRejection', onBroken)
   }
   const history: History = { queues: QUEUE_RULES, sharedStore, events: journal.events }
   return {
@@ -62,14 +58,16 @@ export async function runSeed(seed: number): Promise<RunReport> {
   }
 }
 
-async function live(world: World, sharedStore: boolean, onBroken: (error: unknown) => void): Promise<void> {
-  const { journal, schedule, random, gateways } = world
+async function live(world: World, sharedStore: boolean): Promise<void> {
+  const { journal, schedule, random, gateways, onBroken } = world
   journal.write('run', { type: 'phase', phase: 'calm' })
   const callers = Array.from({ length: CALLERS }, (_, index) => {
     const name = `caller-${index + 1}`
     return new Caller({ name, schedule, random: random.stream(name), journal, gateways, onBroken, sharedStore })
   })
-  new Operator({ schedule, random: random.stream('operator'), journal, gateways, onBroken }).begin()
+  const redrivesUntilMs = CALM_MS + FAULTS_MS + RECOVERY_MS
+  const operator = { schedule, random: random.stream('operator'), journal, gateways, onBroken, redrivesUntilMs }
+  new Operator(operator).begin()
   let busy = callers.length
   for (const [index, caller] of callers.entries()) {
     void ask(world, caller, `caller-${index + 1}`, sharedStore).then(() => {
@@ -81,7 +79,8 @@ async function live(world: World, sharedStore: boolean, onBroken: (error: unknow
   wreak(world, CALM_MS + FAULTS_MS)
   await schedule.run(CALM_MS + FAULTS_MS)
   journal.write('run', { type: 'phase', phase: 'healed' })
-  const quiet = await until(world, schedule.nowMs + DRAIN_MS, () => busy === 0 && nothingOpen(world))
+  const rested = () => schedule.nowMs > redrivesUntilMs && busy === 0 && nothingOpen(world)
+  const quiet = await until(world, schedule.nowMs + DRAIN_MS, rested)
   journal.write('run', { type: 'phase', phase: quiet ? 'quiet' : 'stuck' })
   await readAll(world, callers)
   journal.write('run', { type: 'phase', phase: 'end' })

@@ -24,6 +24,8 @@ const BROKER = { publishTimeoutMs: 3_000, commitIntervalMs: 400, sessionTimeoutM
 
 /** Everything that a run is made of. */
 export class World {
+  /** Somebody came upon something that nobody had expected. */
+  readonly onBroken: (error: unknown) => void
   readonly random: SeededRandom
   readonly schedule: Schedule
   readonly journal: Journal
@@ -35,6 +37,10 @@ export class World {
   readonly dispatchers: readonly SimNode<SimDispatcher>[]
 
   constructor(seed: number, shape: WorldShape) {
+    this.onBroken = (error) => {
+      const text = error instanceof Error ? `${error.message} ${error.stack?.split('\n')[1]?.trim()}` : String(error)
+      this.journal.write('world', { type: 'process.broke', error: text.replaceAll(import.meta.dirname, 'sim') })
+    }
     this.random = new SeededRandom(seed)
     const { random } = this
     this.schedule = new Schedule(random.stream('order'))

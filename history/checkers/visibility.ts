@@ -1,5 +1,5 @@
 import { type Checker, type EventOf, type History, isEnd, type Violation } from '../history.ts'
-import { eventsOf, firstBy, lifeOf } from '../select.ts'
+import { eventsOf, firstBy, lifeOf, winners } from '../select.ts'
 
 /** An end that somebody was told, by whichever door. */
 type Told = EventOf<'read.ok'> | EventOf<'wait.end'> | EventOf<'cancel.ok'>
@@ -54,6 +54,21 @@ export const firstResultWins: Checker = (history) => {
 function firstInLog(results: readonly EventOf<'log.result'>[]): EventOf<'log.result'>[] {
   const inOrder = [...results].sort((one, other) => one.partition - other.partition || one.offset - other.offset)
   return [...firstBy(inOrder, lifeOf).values()]
+}
+
+/** G-2: when all is quiet, readers are told of the latest life of a task. */
+export const latestLifeIsTold: Checker = (history) => {
+  const latest = new Map<string, EventOf<'log.result'>>()
+  for (const result of winners(history)) {
+    const before = latest.get(result.taskId)
+    if (before === undefined || before.generation < result.generation) latest.set(result.taskId, result)
+  }
+  return eventsOf(history, 'read.ok').flatMap((read) => {
+    const result = latest.get(read.taskId)
+    if (!read.final || result === undefined || result.generation === 0 || result.answer === read.answer) return []
+    const says = `Task ${read.taskId} was redriven and ended again, and a reader was told the end of its life before.`
+    return [{ invariant: 'G-2', says, witness: [result, read] }]
+  })
 }
 
 /** V-3: after somebody was told the end, nobody who asks later is told that it has not ended, unless it was redriven. */

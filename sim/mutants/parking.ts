@@ -41,4 +41,28 @@ export const PARKING_MUTANTS: readonly Mutant[] = [
     caughtBy: ['C-1', 'C-2', 'D-2'],
     seedsMax: 100,
   },
+  {
+    name: 'delays are not waited for',
+    file: 'packages/server/src/dispatch/task-road.ts',
+    find: '      if (delayLeftMs > 0) {\n',
+    replace: '      if (delayLeftMs < 0) {\n',
+    caughtBy: ['P-delay'],
+    seedsMax: 30,
+  },
+  {
+    name: 'whoever owned a partition once may write to its parked tasks for ever',
+    file: 'packages/server/src/store/embedded/parked-rows.ts',
+    find: '    return this.#epoch.get(queue, partition)?.epoch === epoch\n',
+    replace: '    return (this.#epoch.get(queue, partition)?.epoch as number) >= epoch\n',
+    caughtBy: ['O-1', 'O-2', 'O-3', 'D-2', 'L-1', 'R-2', 'C-1'],
+    seedsMax: 600,
+  },
+  {
+    name: 'a parked line runs before the log has brought again what is older',
+    file: 'packages/server/src/dispatch/redelivery-guard.ts',
+    find: '    return this.#safeBelow\n',
+    replace: '    return Number.POSITIVE_INFINITY\n',
+    caughtBy: ['O-1', 'O-2', 'O-3'],
+    seedsMax: 600,
+  },
 ]

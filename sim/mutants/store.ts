@@ -14,6 +14,14 @@ export const STORE_MUTANTS: readonly Mutant[] = [
     seedsMax: 60,
   },
   {
+    name: 'another life of a task does not take the place of the one before',
+    file: TASK_ROWS,
+    find: '       WHERE excluded.generation > tasks.generation\n          OR (',
+    replace: '       WHERE (',
+    caughtBy: ['G-2'],
+    seedsMax: 30,
+  },
+  {
     name: 'idempotency keys of all callers are one',
     file: RESERVATIONS,
     find: '  return [principal, route, key]\n',

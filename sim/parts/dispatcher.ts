@@ -1,5 +1,5 @@
 import { startCancellations } from '../../packages/server/src/dispatch/cancellations.ts'
-import { startQueueDispatcher } from '../../packages/server/src/dispatch/queue-dispatcher.ts'
+import { type QueueDispatcher, startQueueDispatcher } from '../../packages/server/src/dispatch/queue-dispatcher.ts'
 import { createFinisher } from '../../packages/server/src/finish/finisher.ts'
 import type { Store } from '../../packages/server/src/store/store.ts'
 import { usableParking } from '../../packages/server/src/store/usable-parking.ts'
@@ -17,9 +17,11 @@ const CAPACITY = 4
 /** What a dispatcher's process runs. */
 export class SimDispatcher implements Program {
   ready = false
+  #close: () => Promise<void> = () => Promise.resolve()
   readonly #process: SimProcess
   readonly #broker: SimBroker
   readonly #store: Store
+  readonly #dispatchers: QueueDispatcher[] = []
   readonly #workers: Workers
   readonly #journal: Journal
 
@@ -50,8 +52,22 @@ export class SimDispatcher implements Program {
         ownerOf: (lost) => broker.ownerOf(lost),
       })
       const meters = metrics.queue(queue.name)
-      await startQueueDispatcher({ ...common, queue, partitions: queue.partitions, target, meters })
+      this.#dispatchers.push(
+        await startQueueDispatcher({ ...common, queue, partitions: queue.partitions, target, meters }),
+      )
+    }
+    this.#close = async () => {
+      finisher.close()
+      await cancellations.close()
+      if (parking !== null) await this.#store.close()
+      await broker.close()
     }
     this.ready = true
+  }
+
+  async stop(graceMs: number): Promise<void> {
+    this.ready = false
+    await Promise.all(this.#dispatchers.map((one) => one.stop({ graceMs })))
+    await this.#close()
   }
 }

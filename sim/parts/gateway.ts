@@ -6,7 +6,7 @@ import { createSubmit, type Submit } from '../../packages/server/src/accept/subm
 import { createTaskIds } from '../../packages/server/src/accept/task-id.ts'
 import { redrive } from '../../packages/server/src/dead/redrive.ts'
 import { createRecorder, type Recorder } from '../../packages/server/src/finish/recorder.ts'
-import { createReplies } from '../../packages/server/src/reply/log-replies.ts'
+import { createReplies, type RunningReplies } from '../../packages/server/src/reply/log-replies.ts'
 import type { Parking } from '../../packages/server/src/store/parking.ts'
 import type { Store } from '../../packages/server/src/store/store.ts'
 import { usableParking } from '../../packages/server/src/store/usable-parking.ts'
@@ -34,6 +34,7 @@ export class SimGateway implements Program {
   readonly #broker: SimBroker
   readonly #store: Store
   readonly #recorder: Recorder
+  readonly #replies: RunningReplies
 
   constructor(process: SimProcess, broker: SimBroker, store: Store) {
     const { clock, random } = process
@@ -51,6 +52,7 @@ export class SimGateway implements Program {
       instance,
       waitersMax: WAITERS_MAX,
     })
+    this.#replies = replies
     const ids = createTaskIds(
       KEYS,
       QUEUES.map(({ name }) => name),
@@ -71,6 +73,14 @@ export class SimGateway implements Program {
     await this.#store.open()
     await this.#recorder.start()
     this.ready = true
+  }
+
+  async stop(): Promise<void> {
+    this.ready = false
+    this.#replies.stop()
+    await this.#recorder.stop()
+    await this.#store.close()
+    await this.#broker.close()
   }
 
   /** Gives open dead letters another life; resolves with how many. */

@@ -8,6 +8,8 @@ export interface Program {
   readonly ready: boolean
   /** Rejects when it cannot start: the process then ends, and is started again. */
   start(): Promise<void>
+  /** Takes nothing new, finishes what runs within the grace time, lets go of everything. */
+  stop(graceMs: number): Promise<void>
 }
 
 /** A place where a process runs, with somebody who starts it again when it has died. */
@@ -19,6 +21,7 @@ export class SimNode<Part extends Program> {
   readonly #schedule: Schedule
   readonly #random: SeededRandom
   readonly #journal: Journal
+  readonly #onBroken: (error: unknown) => void
   readonly #make: (process: SimProcess) => Part
   #lives = 0
   #restart: Planned | null = null
@@ -26,7 +29,12 @@ export class SimNode<Part extends Program> {
   constructor(
     name: string,
     role: string,
-    world: { readonly schedule: Schedule; readonly random: SeededRandom; readonly journal: Journal },
+    world: {
+      readonly schedule: Schedule
+      readonly random: SeededRandom
+      readonly journal: Journal
+      readonly onBroken: (error: unknown) => void
+    },
     make: (process: SimProcess) => Part,
   ) {
     this.name = name
@@ -34,6 +42,7 @@ export class SimNode<Part extends Program> {
     this.#schedule = world.schedule
     this.#random = world.random.stream(name)
     this.#journal = world.journal
+    this.#onBroken = world.onBroken
     this.#make = make
     ;[this.process, this.program] = this.#begin()
   }
@@ -41,8 +50,19 @@ export class SimNode<Part extends Program> {
   crash(restartInMs: number): void {
     if (!this.process.alive) return
     this.#journal.write(this.process.name, { type: 'process.crash' })
-    this.process.crash()
-    this.#restart = this.#schedule.in(restartInMs, () => this.#again())
+    this.#end(this.process, restartInMs)
+  }
+
+  /** As a rolling restart does it. */
+  stop(graceMs: number, restartInMs: number): void {
+    const { process, program } = this
+    if (!process.alive || !program.ready) return
+    process.deliver(() => {
+      program.stop(graceMs).then(() => {
+        this.#journal.cover(`${this.role} stopped`)
+        if (process.alive) this.#end(process, restartInMs)
+      }, this.#onBroken)
+    })
   }
 
   /** Runs, from now on at the latest. */
@@ -51,6 +71,11 @@ export class SimNode<Part extends Program> {
     if (this.process.alive) return
     this.#restart?.cancel()
     this.#again()
+  }
+
+  #end(process: SimProcess, restartInMs: number): void {
+    process.crash()
+    this.#restart = this.#schedule.in(restartInMs, () => this.#again())
   }
 
   #again(): void {

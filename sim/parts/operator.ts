@@ -11,6 +11,8 @@ export interface OperatorParts {
   readonly journal: Journal
   readonly gateways: readonly SimNode<SimGateway>[]
   readonly onBroken: (error: unknown) => void
+  /** Later than this nothing gets another life. ms */
+  readonly redrivesUntilMs: number
 }
 
 const LOOK_EVERY_MS = 2_500
@@ -42,8 +44,8 @@ export class Operator {
   }
 
   async #act(by: string, gateway: SimGateway): Promise<void> {
-    const { random, journal } = this.#parts
-    if (this.#redrives < REDRIVES_MAX && random.chance(0.2)) {
+    const { random, journal, schedule, redrivesUntilMs } = this.#parts
+    if (schedule.nowMs < redrivesUntilMs && this.#redrives < REDRIVES_MAX && random.chance(0.2)) {
       this.#redrives++
       const count = await gateway.redrive(random.whole(1, 3))
       if (count > 0) journal.cover('redriven')

@@ -52,7 +52,7 @@ export const REFUSALS: Readonly<Record<Refusal, string>> = {
   generations: `It was redriven ${REDRIVES_MAX} times already and died each time; "force" redrives it once more.`,
   tombstone: 'Its record has no value: there is nothing to run. Redrive it with another body, or discard it.',
   cut: 'It did not fit into the log with its dead letter and was cut: hand it in again from where it came from.',
-  unfinished: 'That it died is not stored yet; ask again.',
+  unfinished: 'That it died is not stored yet, or the store does not answer; ask again.',
   blob: 'Its body lay outside the log and is not there any more: redrive it with another body, or discard it.',
 }
 

@@ -18,7 +18,7 @@ export interface RedriveParts {
   /** Partitions of the results topic. */
   readonly lanes: number
   /**
-   * What readers are told of a task; null where nothing is known. A letter goes to the log before the result that it
+   * What readers are told of a task; null where nothing is known. Where it rejects the letter waits. A letter goes to the log before the result that it
    * belongs to, so there are letters of tasks that came to another end after all: these get no other life. Nor does
    * what was redriven already.
    */
@@ -110,7 +110,8 @@ export async function* redrive(
   }
 
   async function standingOf({ taskId, generation }: Letter): Promise<'open' | 'superseded' | 'unfinished'> {
-    const known = await parts.knownLife(taskId).catch(() => null)
+    const known = await parts.knownLife(taskId).catch(() => undefined)
+    if (known === undefined) return 'unfinished'
     if (known === null || known.generation < generation) return 'open'
     if (known.generation > generation) return 'superseded'
     if (!isEndState(known.state)) return 'unfinished'
