@@ -99,7 +99,7 @@ class Caller {
     const queue = dice.pick(QUEUES)
     const key = queue === 'plain' ? null : `key-${dice.below(KEYS)}`
     const failures = dice.chance(0.03) ? 1 + dice.below(2) : 0
-    const body = writeScript({ name: `t${number}`, workMs: dice.below(20), failures })
+    const body = writeScript({ name: `t${number}`, workMs: dice.below(150), failures })
     const delayMs = dice.chance(0.03) ? 1_000 + dice.below(15_000) : 0
     const waitS = delayMs === 0 && failures === 0 && dice.chance(0.3) ? 10 : 0
     return { queue, key, body, delayMs, waitS }
