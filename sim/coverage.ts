@@ -13,6 +13,8 @@ export const CORNERS_WANTED: readonly string[] = [
   'dispatcher stopped',
   'fault pause × gateway',
   'fault pause × dispatcher',
+  'fault suspend × gateway',
+  'fault suspend × dispatcher',
   'fault clock × gateway',
   'fault clock × dispatcher',
   'fault publish × log',

@@ -64,8 +64,18 @@ const FAULTS: readonly Fault[] = [
     begin(world, random) {
       const node = random.pick(world.nodes)
       const { process } = node
-      process.pause()
+      process.pause(false)
       return { target: node.name, forMs: random.skewed(100, 14_000), end: () => process.resume() }
+    },
+  },
+  {
+    name: 'suspend',
+    weight: 4,
+    begin(world, random) {
+      const node = random.pick(world.nodes)
+      const { process } = node
+      process.pause(true)
+      return { target: node.name, forMs: random.between(3_000, 14_000), end: () => process.resume() }
     },
   },
   {

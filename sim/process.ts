@@ -18,7 +18,9 @@ export class SimProcess {
   readonly #channels = new Map<string, Channel>()
   readonly #endings = new Set<() => void>()
   #alive = true
-  #paused: { readonly timers: (() => void)[]; readonly answers: (() => void)[] } | null = null
+  #paused: Pause | null = null
+  /** How long it was suspended: time that its own clock does not know of. ms */
+  #missedMs = 0
   /** What its wall clock is off by. ms */
   #skewMs = 0
 
@@ -29,7 +31,7 @@ export class SimProcess {
     this.#startedMs = schedule.nowMs
     this.clock = {
       wallMs: () => Math.floor(WALL_START_MS + schedule.nowMs + this.#skewMs),
-      monotonicMs: () => schedule.nowMs - this.#startedMs,
+      monotonicMs: () => (this.#paused?.sinceMs ?? schedule.nowMs) - this.#startedMs - this.#missedMs,
       timer: (delayMs, callback) => this.#timer(delayMs, callback),
       sleep: (delayMs, signal) => this.#sleep(delayMs, signal),
     }
@@ -64,16 +66,27 @@ export class SimProcess {
     this.#endings.add(ending)
   }
 
-  pause(): void {
-    if (this.#alive) this.#paused ??= { timers: [], answers: [] }
+  /**
+   * Stands still. `suspended`: its clock as well, as that of a machine that sleeps; on waking up it believes that no time
+   * has passed.
+   */
+  pause(suspended: boolean): void {
+    if (this.#alive) this.#paused ??= { sinceMs: this.#schedule.nowMs, suspended, timers: [], answers: [] }
   }
 
   /** What was missed comes now: in one order or the other the timers that are due and the answers that have arrived. */
   resume(): void {
     if (this.#paused === null) return
-    const { timers, answers } = this.#paused
+    const { sinceMs, suspended, answers } = this.#paused
+    let timers = this.#paused.timers
     this.#paused = null
-    const missed = this.random.chance(0.5) ? [...timers, ...answers] : [...answers, ...timers]
+    if (suspended) {
+      this.#missedMs += this.#schedule.nowMs - sinceMs
+      for (const { leftMs, fire } of timers) this.#schedule.in(leftMs, () => this.#fire(fire))
+      timers = []
+    }
+    const due = timers.map(({ fire }) => fire)
+    const missed = this.random.chance(0.5) ? [...due, ...answers] : [...answers, ...due]
     let atMs = this.#schedule.nowMs
     for (const act of missed) {
       atMs += 0.001
@@ -117,12 +130,9 @@ export class SimProcess {
     let cancelled = false
     // As in Node, where no timer is shorter; what waits for the rest of a time would else never get there.
     const planned: Planned = this.#schedule.in(Math.max(1, delayMs), () => {
-      const fire = () => {
+      this.#fire(() => {
         if (!cancelled) callback()
-      }
-      if (!this.#alive) return
-      if (this.#paused === null) fire()
-      else this.#paused.timers.push(fire)
+      })
     })
     return {
       cancel() {
@@ -130,6 +140,12 @@ export class SimProcess {
         planned.cancel()
       },
     }
+  }
+
+  #fire(fire: () => void): void {
+    if (!this.#alive) return
+    if (this.#paused === null) fire()
+    else this.#paused.timers.push({ leftMs: this.#schedule.nowMs - this.#paused.sinceMs, fire })
   }
 
   #sleep(delayMs: number, signal?: AbortSignal): Promise<void> {
@@ -146,6 +162,17 @@ export class SimProcess {
       signal?.addEventListener('abort', onAbort, { once: true })
     })
   }
+}
+
+interface Pause {
+  readonly sinceMs: number
+  readonly suspended: boolean
+  readonly timers: {
+    /** From the begin of the pause to the moment when it would have fired. */
+    readonly leftMs: number
+    readonly fire: () => void
+  }[]
+  readonly answers: (() => void)[]
 }
 
 export interface Latency {
