@@ -107,3 +107,20 @@ test('a key begins as often as its rate says, and others do not wait for it', as
     Array.from({ length: 15 }, (_, index) => `k${index}`),
   )
 })
+
+test('a limit of the queue is shared by the partitions that each dispatcher owns', async () => {
+  await using rig = await openRig({ concurrency: 8 }, { partitions: 4 })
+  const other = await rig.another()
+  const tasks = Array.from({ length: 40 }, (_, index) => ({ id: `t${index}`, does: 'hang', partition: index % 4 }))
+  await rig.hand(...tasks)
+  await rig.until('eight hang', () => rig.target.hanging + other.target.hanging === 8)
+  await systemClock.sleep(50)
+  assert.deepEqual([rig.target.hanging, other.target.hanging], [4, 4])
+  const stopping = other.stop()
+  other.target.release()
+  await stopping
+  await rig.until('all of it falls to the one that is left', () => rig.target.hanging === 8)
+  const releasing = setInterval(() => rig.target.release(), 5)
+  await rig.until('all results', () => rig.results.length === 40)
+  clearInterval(releasing)
+})

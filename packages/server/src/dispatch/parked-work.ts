@@ -84,12 +84,14 @@ export class ParkedWork {
       idle: () => this.#dependencies.idle(),
     }
     const store = new PartitionParking({ ...this.#dependencies, queue: queue.name }, partition, lost, events)
-    const release = (key: string, held: readonly Entry[]) => {
-      if (held.length > 0) parked.giveBack(key, held)
-      if (!window.has(key)) this.askLine(window, key)
-    }
-    const busy = () => store.writing || window.isFull
-    const guard = new RedeliveryGuard(this.#dependencies.clock, release, busy)
+    const guard = new RedeliveryGuard(this.#dependencies.clock, {
+      release: (key, held) => {
+        if (held.length > 0) parked.giveBack(key, held)
+        if (!window.has(key)) this.askLine(window, key)
+      },
+      busy: () => store.writing || window.isFull,
+      askPosition: () => void this.#findCommitted(window, guard),
+    })
     const parked = new ParkedLines(store, guard)
     window.parked = parked
     void this.#findCommitted(window, guard)

@@ -12,21 +12,15 @@ import type { Entry } from './entry.ts'
  */
 export class RedeliveryGuard {
   readonly #clock: Clock
-  readonly #release: (key: string, held: readonly Entry[]) => void
-  readonly #busy: () => boolean
+  readonly #events: RedeliveryGuardEvents
   readonly #held = new Map<string, Entry[]>()
   #safeBelow = 0
   #heardMs: number
   #quiet: Timer | null = null
 
-  /**
-   * `release` gets what was held of a key, when its line may run. `busy`: the log could not deliver, or what it has
-   * delivered is on its way into the store.
-   */
-  constructor(clock: Clock, release: (key: string, held: readonly Entry[]) => void, busy: () => boolean) {
+  constructor(clock: Clock, events: RedeliveryGuardEvents) {
     this.#clock = clock
-    this.#release = release
-    this.#busy = busy
+    this.#events = events
     this.#heardMs = clock.monotonicMs()
   }
 
@@ -48,7 +42,7 @@ export class RedeliveryGuard {
       // One held for its line alone asks again, and is held again if it must be.
       if (entries.some((entry) => entry.record.offset >= below)) continue
       this.#held.delete(key)
-      this.#release(key, entries)
+      this.#events.release(key, entries)
     }
   }
 
@@ -57,7 +51,7 @@ export class RedeliveryGuard {
     const held = this.#held.get(key)
     if (held === undefined) this.#held.set(key, [...entries])
     else held.push(...entries)
-    this.#quiet ??= this.#openWhenQuiet()
+    this.#quiet ??= this.#lookAgain()
   }
 
   /** Takes out what is held of the key: whoever asks for its line must give it back first. */
@@ -73,15 +67,25 @@ export class RedeliveryGuard {
     this.#held.clear()
   }
 
-  #openWhenQuiet(): Timer {
-    const waitMs = Math.max(1, this.#heardMs + QUIET_MS - this.#clock.monotonicMs())
-    return this.#clock.timer(waitMs, () => {
-      if (this.#busy()) this.heard()
-      if (this.#clock.monotonicMs() - this.#heardMs < QUIET_MS) this.#quiet = this.#openWhenQuiet()
-      else this.raise(Number.POSITIVE_INFINITY)
+  #lookAgain(): Timer {
+    return this.#clock.timer(LOOK_AGAIN_MS, () => {
+      if (this.#events.busy()) this.heard()
+      if (this.#clock.monotonicMs() - this.#heardMs >= QUIET_MS) this.raise(Number.POSITIVE_INFINITY)
+      this.#quiet = this.#held.size > 0 ? this.#lookAgain() : null
+      if (this.#held.size > 0) this.#events.askPosition()
     })
   }
 }
 
+export interface RedeliveryGuardEvents {
+  /** What was held of a key, when its line may run. */
+  release(key: string, held: readonly Entry[]): void
+  /** The log could not deliver, or what it has delivered is on its way into the store. */
+  busy(): boolean
+  /** Something is held: what is finished for good may have moved on. */
+  askPosition(): void
+}
+
 /** Longer than a log takes to begin. */
 const QUIET_MS = 5_000
+const LOOK_AGAIN_MS = 200

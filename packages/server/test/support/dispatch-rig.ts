@@ -22,6 +22,7 @@ import { SkipClock } from './skip-clock.ts'
 
 const TOPIC = taskTopic('q')
 const LANES = 1
+const PATIENCE_MS = 60_000
 
 export interface GivenTask extends Partial<Omit<Task, 'payload'>> {
   readonly id: string
@@ -58,7 +59,8 @@ export async function openRig(given: Partial<QueueOptions> = {}, options: RigOpt
   const partitions = options.partitions ?? 1
   let wake = () => {}
   const heard = () => wake()
-  const target = new ScriptedTarget(heard)
+  const failed = new Map<string, number>()
+  const target = new ScriptedTarget(heard, failed)
   const queue: QueueOptions = {
     name: 'q',
     topic: TOPIC,
@@ -81,6 +83,7 @@ export async function openRig(given: Partial<QueueOptions> = {}, options: RigOpt
   let dispatcher: QueueDispatcher
   let cancellations: Cancellations
   let closeFinisher: () => void
+  let startOn: (target: ScriptedTarget) => Promise<QueueDispatcher>
   const results: Result[] = []
   const notes: Note[] = []
   let hearing: Promise<void>
@@ -121,10 +124,10 @@ export async function openRig(given: Partial<QueueOptions> = {}, options: RigOpt
     const finisher = createFinisher({ broker, clock, random, log })
     closeFinisher = () => finisher.close()
     const parking = options.parking === false ? null : (options.parking?.(store) ?? store.parking)
-    dispatcher = await startQueueDispatcher({
+    const meters = metrics.queue('q')
+    const common = {
       queue,
       broker,
-      target,
       finisher,
       cancellations,
       parking,
@@ -133,17 +136,24 @@ export async function openRig(given: Partial<QueueOptions> = {}, options: RigOpt
       clock,
       random,
       log,
-      meters: metrics.queue('q'),
-    })
+      meters,
+    }
+    startOn = (on) => startQueueDispatcher({ ...common, target: on })
+    dispatcher = await startOn(target)
   }
 
   const until = async <Found>(what: string, look: () => Found | undefined | false): Promise<Found> => {
-    const giveUpAt = performance.now() + 20_000
+    const giveUpAt = performance.now() + PATIENCE_MS
     for (;;) {
       const found = look()
       if (found !== undefined && found !== false) return found
       if (performance.now() > giveUpAt) {
-        throw new Error(`not within 20 s: ${what}; calls: ${target.calls.map((call) => call.id).join(' ')}`)
+        throw new Error(
+          `not in time: ${what}; calls: ${target.calls
+            .slice(-50)
+            .map((call) => call.id)
+            .join(' ')}`,
+        )
       }
       await new Promise<void>((resolve) => {
         wake = resolve
@@ -182,6 +192,12 @@ export async function openRig(given: Partial<QueueOptions> = {}, options: RigOpt
     get dispatcher() {
       return dispatcher
     },
+    /** A second dispatcher, as in another process; what it does is told by its own target. */
+    async another() {
+      const others = new ScriptedTarget(heard, failed)
+      const other = await startOn(others)
+      return { target: others, dispatcher: other, stop: () => other.stop({ graceMs: 5_000 }) }
+    },
     async restart() {
       await stop()
       await start()
@@ -207,7 +223,7 @@ export async function openRig(given: Partial<QueueOptions> = {}, options: RigOpt
       ),
     /** As many rows as that are parked, whoever has them. */
     parked: async (count: number) => {
-      const giveUpAt = performance.now() + 20_000
+      const giveUpAt = performance.now() + PATIENCE_MS
       for (;;) {
         const { total } = await store.parking!.list({ limit: 1 })
         if (total === count) return

@@ -18,12 +18,14 @@ export class ScriptedTarget implements Target {
   readonly calls: Call[] = []
   readonly #heard: () => void
   readonly #hanging = new Map<Attempt, (outcome: Outcome) => void>()
-  readonly #failed = new Map<string, number>()
+  readonly #failed: Map<string, number>
   /** Fails all that begins while it is set. */
   down = false
 
-  constructor(heard: () => void) {
+  /** Two may count failures together. */
+  constructor(heard: () => void, failed = new Map<string, number>()) {
     this.#heard = heard
+    this.#failed = failed
   }
 
   get hanging(): number {
