@@ -50,7 +50,7 @@ const FAULTS: readonly Fault[] = [
   },
   {
     name: 'pause dispatcher',
-    weight: 2,
+    weight: 3,
     group: 'dispatcher',
     run: ({ dispatchers }, dice) => paused(dice.pick(dispatchers), PAUSE_MS),
   },
