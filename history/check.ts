@@ -19,7 +19,7 @@ import {
 } from './checkers/durability.ts'
 import { callersGetThrough, drains, nothingBreaks } from './checkers/liveness.ts'
 import { commitBehind, commitsGoForward, commitsUnderOwnEpoch } from './checkers/offsets.ts'
-import { attemptsAreCounted, begunAfterEnds, begunInOrder, neverBackwards, oneAtATime } from './checkers/order.ts'
+import { attemptsAreCounted, begunAfterEnds, begunInOrder, nothingOldRunsLast, oneAtATime } from './checkers/order.ts'
 import {
   firstResultWins,
   latestLifeIsTold,
@@ -54,7 +54,7 @@ export const CHECKERS: readonly Checker[] = [
   commitsUnderOwnEpoch,
   begunInOrder,
   begunAfterEnds,
-  neverBackwards,
+  nothingOldRunsLast,
   oneAtATime,
   attemptsAreCounted,
   backoffIsKept,

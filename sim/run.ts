@@ -7,7 +7,7 @@ import { Operator } from './parts/operator.ts'
 import { QUEUE_RULES } from './queues.ts'
 import { SeededRandom } from './random.ts'
 import { wishesOf } from './wishes.ts'
-import { World } from './world.ts'
+import { shapeOf, World } from './world.ts'
 
 export interface RunReport {
   readonly seed: number
@@ -33,9 +33,9 @@ const FINAL_READ_MS = 120_000
 
 /** One whole run: calm, then faults under load, then everything whole until nothing is open, then the last reads. */
 export async function runSeed(seed: number): Promise<RunReport> {
-  const shapes = new SeededRandom(seed).stream('shape')
-  const sharedStore = shapes.chance(0.5)
-  const world = new World(seed, { sharedStore })
+  const shape = shapeOf(new SeededRandom(seed).stream('shape'))
+  const { sharedStore } = shape
+  const world = new World(seed, shape)
   const { journal, schedule, onBroken } = world
   process.on('unhandledRejection', onBroken)
   try {

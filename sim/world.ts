@@ -1,5 +1,5 @@
 import { Journal } from './journal.ts'
-import { SimBroker } from './log/broker.ts'
+import { SimBroker, type SimBrokerOptions } from './log/broker.ts'
 import { SimLog } from './log/log.ts'
 import { SimDispatcher } from './parts/dispatcher.ts'
 import { SimGateway } from './parts/gateway.ts'
@@ -16,11 +16,22 @@ import { Weather } from './weather.ts'
 export interface WorldShape {
   /** One store for all gateways, as PostgreSQL is; otherwise a file for each. */
   readonly sharedStore: boolean
+  readonly broker: SimBrokerOptions
+}
+
+export function shapeOf(random: SeededRandom): WorldShape {
+  const broker = {
+    publishTimeoutMs: 3_000,
+    // What was settled in between comes again after a crash.
+    commitIntervalMs: random.pick([200, 1_000, 3_000]),
+    // A parked task may become due while nobody has its partition.
+    sessionTimeoutMs: random.pick([3_000, 9_000]),
+  }
+  return { sharedStore: random.chance(0.6), broker }
 }
 
 const GATEWAYS = 2
 const DISPATCHERS = 2
-const BROKER = { publishTimeoutMs: 3_000, commitIntervalMs: 400, sessionTimeoutMs: 4_000 }
 
 /** Everything that a run is made of. */
 export class World {
@@ -61,7 +72,7 @@ export class World {
     })
     this.store = new StorePlace({ schedule, weather, journal, shared: shape.sharedStore })
     this.workers = new Workers(schedule, random.stream('workers'), journal)
-    const brokerOf = (process: SimProcess) => new SimBroker(this.log, process, BROKER)
+    const brokerOf = (process: SimProcess) => new SimBroker(this.log, process, shape.broker)
     this.gateways = named('gateway', GATEWAYS).map(
       (name) =>
         new SimNode(name, 'gateway', this, (process) => {

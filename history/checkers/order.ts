@@ -72,36 +72,36 @@ export const begunAfterEnds: Checker = (history) => {
   return violations
 }
 
-/** O-2: under one assignment, the executions of a key go forward in the log, never back. */
-export const neverBackwards: Checker = (history) => {
-  const offsets = new Map<string, number[]>()
-  const elsewhere = parkedTasks(history)
-  for (const record of eventsOf(history, 'log.task')) {
-    if (record.delayMs > 0) elsewhere.add(record.taskId)
-    const life = lifeOf(record)
-    const own = offsets.get(life)
-    if (own === undefined) offsets.set(life, [record.offset])
-    else own.push(record.offset)
-  }
-  const reached = new Map<string, { readonly offset: number; readonly start: EventOf<'exec.start'> }>()
+/**
+ * O-2: where one owner runs a task of a key once more, what it ran behind it before is run again as well, so that the last
+ * to run is the last of the key. Without delayed tasks, whose place the log does not always show.
+ */
+export const nothingOldRunsLast: Checker = (history) => {
+  const records = Map.groupBy(eventsOf(history, 'log.task'), lifeOf)
+  const lastStart = new Map<string, EventOf<'exec.start'>>()
+  for (const start of eventsOf(history, 'exec.start')) lastStart.set(lifeOf(start), start)
+  const ran = new Map<string, { readonly offset: number; readonly start: EventOf<'exec.start'> }[]>()
   const violations: Violation[] = []
   for (const start of eventsOf(history, 'exec.start')) {
+    const own = records.get(lifeOf(start))
     if (start.owner === undefined || start.key === null || !history.queues.get(start.queue)?.ordered) continue
-    // Its place is wherever it stood when its wait was over, and another owner may have parked it once more.
-    if (elsewhere.has(start.taskId)) continue
+    if (own === undefined || own.some(({ delayMs }) => delayMs > 0)) continue
     const name = JSON.stringify([start.queue, start.key, start.owner.epoch])
-    const before = reached.get(name)
-    const possible = offsets.get(lifeOf(start)) ?? []
-    const offset = possible.filter((one) => before === undefined || one >= before.offset).sort((a, b) => a - b)[0]
-    if (offset !== undefined) {
-      reached.set(name, { offset, start })
-    } else if (before !== undefined && possible.length > 0) {
+    const before = ran.get(name) ?? []
+    ran.set(name, before)
+    const reached = Math.max(-1, ...before.map(({ offset }) => offset))
+    const offsets = own.map(({ offset }) => offset).sort((one, other) => one - other)
+    // A task that is in the log twice is taken to be the next of its records.
+    const offset = offsets.find((one) => one >= reached) ?? offsets.at(-1)!
+    const left = before.find((one) => one.offset > offset && lastStart.get(lifeOf(one.start))!.t < start.t)
+    if (left !== undefined) {
       violations.push({
         invariant: 'O-2',
-        says: `Key ${start.key} of ${start.queue}: after the task at ${before.offset} the same owner ran an earlier one.`,
-        witness: [before.start, start],
+        says: `Key ${start.key} of ${start.queue}: after the task at ${left.offset} its owner ran the one at ${offset}, and that was the last.`,
+        witness: [left.start, start],
       })
     }
+    before.push({ offset, start })
   }
   return violations
 }
