@@ -66,8 +66,9 @@ export const deadHaveLetters: Checker = (history) => {
   return violations
 }
 
-/** G-1: another life begins only where the one before it ended dead. */
+/** G-1: another life begins only where the one before it ended dead. Letters are judged by their age, so where clocks hold. */
 export const onlyTheDeadRise: Checker = (history) => {
+  if (eventsOf(history, 'fault.begin').some(({ fault }) => fault === 'clock')) return []
   const ends = firstBy(winners(history), lifeOf)
   return [...firstBy(eventsOf(history, 'log.task'), lifeOf).values()]
     .filter((record) => record.generation > 0)

@@ -92,7 +92,7 @@ export async function* redrive(
   }
 
   async function run(letters: readonly Chosen[]): Promise<void> {
-    const standings = await Promise.all(letters.map(({ letter }) => standingOf(letter)))
+    const standings = await standingsOf(letters)
     const open = letters.filter((_, index) => standings[index] === 'open')
     const superseded = letters.filter((_, index) => standings[index] === 'superseded')
     if (open.length > 0) await pace.take(open.length, signal)
@@ -109,10 +109,23 @@ export async function* redrive(
     if (unfinished > 0) done.refused.unfinished = (done.refused.unfinished ?? 0) + unfinished
   }
 
-  async function standingOf({ taskId, generation }: Letter): Promise<'open' | 'superseded' | 'unfinished'> {
+  /** Waits a moment for results that are on their way into the store. */
+  async function standingsOf(letters: readonly Chosen[]): Promise<readonly Standing[]> {
+    const look = () => Promise.all(letters.map(({ letter }) => standingOf(letter)))
+    let standings = await look()
+    for (let looks = 1; looks < LOOKS_MAX && standings.includes('unfinished'); looks++) {
+      await clock.sleep(LOOK_AGAIN_MS, signal)
+      standings = await look()
+    }
+    return standings
+  }
+
+  async function standingOf({ taskId, generation, atMs }: Letter): Promise<Standing> {
     const known = await parts.knownLife(taskId).catch(() => undefined)
     if (known === undefined) return 'unfinished'
-    if (known === null || known.generation < generation) return 'open'
+    // Results are not kept for as long as letters are; of a young one's task something will be known soon.
+    if (known === null) return clock.wallMs() < atMs + RESULT_WITHIN_MS ? 'unfinished' : 'open'
+    if (known.generation < generation) return 'open'
     if (known.generation > generation) return 'superseded'
     if (!isEndState(known.state)) return 'unfinished'
     return known.state === 'dead' ? 'open' : 'superseded'
@@ -185,4 +198,10 @@ class Pace {
 const GROUP_MAX = 200
 const GROUP_MS = 100
 const CATCH_UP_MAX_MS = 1_000
+/** A letter's result, or a note of its task, is in the store by then. */
+const RESULT_WITHIN_MS = 60_000
+const LOOKS_MAX = 10
+const LOOK_AGAIN_MS = 200
+
+type Standing = 'open' | 'superseded' | 'unfinished'
 const ALREADY = 'its next generation was open already, or it had ended otherwise'

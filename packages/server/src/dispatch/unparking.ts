@@ -90,8 +90,11 @@ export class Unparking {
     const parked = window.parked!
     const asOf = parked.askedAsOf(key)
     const trusted = !torn && !parked.changedSince(key, asOf)
-    const isDue = rows[0] === undefined || mayRun(rows[0])
-    const count = trusted && isDue ? parked.countToEnter(key, rows, asOf) : 0
+    const due = rows.findIndex((row) => !mayRun(row))
+    const isDue = due !== 0
+    // One that waits by its time holds back all that stand behind it.
+    const mayEnter = due === -1 ? rows : rows.slice(0, due)
+    const count = trusted && isDue ? parked.countToEnter(key, mayEnter, asOf) : 0
     const entries = rows.map((row) => this.#entryOf(window, row))
     for (const entry of entries.slice(0, count)) this.#steps.enter(entry)
     if (count < entries.length) parked.giveBack(key, entries.slice(count))
@@ -160,7 +163,10 @@ function isOver({ deadlineAtMs, nowMs }: TakenRow): boolean {
   return deadlineAtMs <= nowMs
 }
 
-/** The head of a line was asked for before its time where a row behind it had to end. */
+/**
+ * The head of a line was asked for before its time where a row behind it had to end; and one that waits by its time
+ * stands behind others where these came from the log once more.
+ */
 function mayRun(row: TakenRow): boolean {
   if (row.wish !== null || isOver(row)) return true
   return row.dueAtMs === null ? row.reason !== 'exhausted' : row.dueAtMs <= row.nowMs

@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { type Broker, type LogRecord, PublishError, type RecordToPublish, systemClock } from '@forebay/broker'
+import {
+  type Broker,
+  type Clock,
+  type LogRecord,
+  PublishError,
+  type RecordToPublish,
+  systemClock,
+} from '@forebay/broker'
 import type { Choice } from '../../src/dead/choose.ts'
 import { createDeadLetters, type DeadLetters } from '../../src/dead/dead-letters.ts'
 import { type DeadLetter, deadRecord } from '../../src/dead/dead-record.ts'
@@ -18,6 +25,8 @@ import { queueOptions } from './doors-rig.ts'
 const LANES = 2
 const PARTITIONS = 3
 const never = new AbortController().signal
+/** Nothing is known of the tasks here, so their letters must not be young. */
+const later: Clock = { ...systemClock, wallMs: () => systemClock.wallMs() + 120_000 }
 /** One for each test, so that none meets another's letters. */
 const QUEUES = [
   'list',
@@ -52,7 +61,7 @@ export function deadLetterSuite(name: string, open: () => Promise<{ broker: Brok
         { name: RESULTS_TOPIC, partitions: LANES, retentionMs: 'forever' },
       ],
     })
-    parts = { broker, clock: systemClock, queues, lanes: LANES, knownLife: async () => null }
+    parts = { broker, clock: later, queues, lanes: LANES, knownLife: async () => null }
     letters = createDeadLetters(parts)
   })
   after(() => close())
@@ -249,6 +258,8 @@ export function deadLetterSuite(name: string, open: () => Promise<{ broker: Brok
     const known = (state: TaskState) => ({ knownLife: async () => ({ generation: 0, state }) })
     assert.deepEqual(await run({ choice }, known('running')), { redriven: 0, already: 0, refused: { unfinished: 1 } })
     assert.equal((await letters.list({ queue: 'otherwise' }, 10, never)).total, 1)
+    const rejects = async () => Promise.reject(new Error('The store does not answer.'))
+    assert.deepEqual((await run({ choice }, { knownLife: rejects })).refused, { unfinished: 1 })
     assert.deepEqual(await run({ choice }, known('succeeded')), { redriven: 0, already: 1, refused: {} })
     assert.deepEqual(await readTopic(broker, queues.get('otherwise')!.topic), [])
     assert.equal((await letters.list({ queue: 'otherwise' }, 10, never)).total, 0)
