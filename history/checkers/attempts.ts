@@ -1,12 +1,17 @@
 import type { Checker, Violation } from '../history.ts'
 import { eventsOf, firstBy, lifeOf, placeOf, winners } from '../select.ts'
 
-/** R-2: no attempt begins before the worker's own "not before" has passed; measured by a clock that does not jump. */
+/**
+ * R-2: no attempt begins before the worker's own "not before" has passed; measured by a clock that does not jump. Not where
+ * the partition changed hands in between: what its last owner had in hand is due at once for the next.
+ */
 export const backoffIsKept: Checker = (history) => {
   const ends = firstBy(eventsOf(history, 'exec.end'), (event) => event.execution)
   const starts = Map.groupBy(eventsOf(history, 'exec.start'), lifeOf)
   // An operator's word comes before the worker's.
   const wished = new Set(eventsOf(history, 'operator.wish').map((event) => event.taskId))
+  const records = firstBy(eventsOf(history, 'log.task'), lifeOf)
+  const handovers = Map.groupBy(eventsOf(history, 'owner.assigned'), ({ owner }) => `${owner.topic} ${owner.partition}`)
   const violations: Violation[] = []
   for (const own of starts.values()) {
     for (const start of own) {
@@ -18,7 +23,9 @@ export const backoffIsKept: Checker = (history) => {
         if (end === undefined || end.outcome !== 'retry' || end.retryAfterMs === null) return true
         return start.t >= end.t + end.retryAfterMs - CLOCK_SLACK_MS
       })
-      if (allowed) continue
+      const place = records.get(lifeOf(start))
+      const handed = handovers.get(`${place?.topic} ${place?.partition}`)
+      if (allowed || handed?.some(({ t }) => t > before[0]!.t && t <= start.t)) continue
       const [first] = before
       violations.push({
         invariant: 'R-2',
