@@ -74,10 +74,12 @@ export const begunAfterEnds: Checker = (history) => {
 
 /**
  * O-2: where one owner runs a task of a key once more, what it ran behind it before is run again as well, so that the last
- * to run is the last of the key. Without delayed tasks, whose place the log does not always show.
+ * to run is the last of the key. Without delayed tasks, whose place the log does not always show, and without what
+ * somebody else has parked in the middle of the assignment, taking itself for the owner: that comes again out of order.
  */
 export const nothingOldRunsLast: Checker = (history) => {
   const records = Map.groupBy(eventsOf(history, 'log.task'), lifeOf)
+  const parked = Map.groupBy(eventsOf(history, 'park.kept'), ({ taskId }) => taskId)
   const lastStart = new Map<string, EventOf<'exec.start'>>()
   for (const start of eventsOf(history, 'exec.start')) lastStart.set(lifeOf(start), start)
   const ran = new Map<string, { readonly offset: number; readonly start: EventOf<'exec.start'> }[]>()
@@ -94,7 +96,8 @@ export const nothingOldRunsLast: Checker = (history) => {
     // A task that is in the log twice is taken to be the next of its records.
     const offset = offsets.find((one) => one >= reached) ?? offsets.at(-1)!
     const left = before.find((one) => one.offset > offset && lastStart.get(lifeOf(one.start))!.t < start.t)
-    if (left !== undefined) {
+    const intruded = parked.get(start.taskId)?.some(({ by, t }) => by !== start.by && t > before[0]!.start.t)
+    if (left !== undefined && !intruded) {
       violations.push({
         invariant: 'O-2',
         says: `Key ${start.key} of ${start.queue}: after the task at ${left.offset} its owner ran the one at ${offset}, and that was the last.`,

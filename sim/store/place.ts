@@ -75,7 +75,7 @@ export class StorePlace {
       if (fate === 'refused') return answer.error(unavailable())
       if (fate === 'request-lost') return answer.error(unavailable(), CALL_TIMEOUT_MS)
       try {
-        const result = this.#serve(file, name, argument)
+        const result = this.#serve(process.name, file, name, argument)
         if (fate === 'done') answer.ok(result)
         else answer.error(unavailable(), CALL_TIMEOUT_MS)
       } catch (error) {
@@ -85,6 +85,7 @@ export class StorePlace {
   }
 
   #serve<Name extends keyof StoreCalls & string>(
+    by: string,
     file: string,
     name: Name,
     argument: StoreCalls[Name]['argument'],
@@ -97,7 +98,7 @@ export class StorePlace {
     const given = name === 'open' ? { ...(argument as OpenStore), path: join(this.#dir, `${file}.db`) } : argument
     const returned = answers[name](this.#parts.shared ? this.#atOwnTime(given) : given)
     const result = returned instanceof Transferring ? returned.result : returned
-    if (name === 'write') journalParking(this.#parts.journal, argument as Write, result as Written)
+    if (name === 'write') journalParking(this.#parts.journal, by, argument as Write, result as Written)
     return result
   }
 
