@@ -96,7 +96,8 @@ export const nothingOldRunsLast: Checker = (history) => {
     // A task that is in the log twice is taken to be the next of its records.
     const offset = offsets.find((one) => one >= reached) ?? offsets.at(-1)!
     const left = before.find((one) => one.offset > offset && lastStart.get(lifeOf(one.start))!.t < start.t)
-    const intruded = parked.get(start.taskId)?.some(({ by, t }) => by !== start.by && t > before[0]!.start.t)
+    const since = before[0]?.start.t ?? start.t
+    const intruded = parked.get(start.taskId)?.some(({ by, t }) => by !== start.by && t > since)
     if (left !== undefined && !intruded) {
       violations.push({
         invariant: 'O-2',
