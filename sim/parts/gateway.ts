@@ -51,6 +51,7 @@ export class SimGateway implements Program {
       lanes: LANES,
       instance,
       waitersMax: WAITERS_MAX,
+      watchersMax: WAITERS_MAX,
     })
     this.#replies = replies
     const ids = createTaskIds(

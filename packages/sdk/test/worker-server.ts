@@ -5,6 +5,7 @@ import {
   type Outcome,
   type SessionRequest,
   type SessionResponse,
+  type Welcome,
   WorkerService,
 } from '@forebay/protocol'
 import { Server, ServerCredentials, type ServerDuplexStream } from '@grpc/grpc-js'
@@ -61,13 +62,17 @@ export class WorkerServer implements AsyncDisposable {
   }
 }
 
-interface WelcomeFields {
-  heartbeatMs: number
-  leaseMs: number
-  resultBytesMax: number
-}
+type WelcomeFields = Omit<Welcome, '$typeName' | '$unknown'>
 
-const WELCOME: WelcomeFields = { heartbeatMs: 1_000, leaseMs: 5_000, resultBytesMax: 1024 * 1024 }
+export const WELCOME: WelcomeFields = {
+  heartbeatMs: 1_000,
+  leaseMs: 5_000,
+  resultBytesMax: 1024 * 1024,
+  chunkBytesMax: 64 * 1024,
+  chunkWindowBytes: 128 * 1024,
+  chunksMax: 1_000,
+  chunksBytesMax: 1024 * 1024,
+}
 
 export class PlayedSession {
   readonly stream: ServerDuplexStream<SessionRequest, SessionResponse>
@@ -114,6 +119,7 @@ export class PlayedSession {
       cancels: [],
       refused: [],
       drain: false,
+      kept: [],
       ...message,
     })
   }

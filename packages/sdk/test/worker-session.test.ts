@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { CancelReason } from '@forebay/protocol'
 import { AttemptAborted, createWorker, type WorkerEvent } from '../src/worker/worker.ts'
-import { type PlayedSession, WorkerServer } from './worker-server.ts'
+import { type PlayedSession, WELCOME, WorkerServer } from './worker-server.ts'
 
 test('a finished task gives its credit back with its outcome, and what ends together shares a frame', async () => {
   await using server = await WorkerServer.start()
@@ -253,7 +253,7 @@ test('a server that breaks the protocol is left for the next session', async () 
     (session) => session.send({}),
     (session) => {
       session.send({
-        welcome: { $typeName: 'forebay.worker.v1.Welcome', heartbeatMs: 0, leaseMs: 0, resultBytesMax: 0 },
+        welcome: { $typeName: 'forebay.worker.v1.Welcome', ...WELCOME, heartbeatMs: 0, leaseMs: 0, resultBytesMax: 0 },
       })
       session.give({ queue: 'hang' }, { queue: 'hang', lease: 1 })
     },

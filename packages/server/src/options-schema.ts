@@ -28,6 +28,11 @@ const httpField = object("The gateway's door for callers.", {
     min: 0,
     max: 1_000_000,
   }),
+  watchersMax: integer('Tasks that may be followed at once, by SSE, WebSocket and gRPC; beyond it 429.', {
+    default: 20_000,
+    min: 0,
+    max: 1_000_000,
+  }),
   acceptingMax: size('Bytes of bodies that may be on their way into the log at once; beyond it 429.', {
     default: '64MiB',
     min: '1KiB',

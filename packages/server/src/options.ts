@@ -97,6 +97,8 @@ export interface HttpOptions {
   readonly waitMaxMs: number
   /** Callers that may wait at once; beyond it the answer is 202 at once. Default 10,000. */
   readonly waitersMax: number
+  /** Streams (SSE, WebSocket, gRPC Watch) that may follow tasks at once; beyond it 429. Default 20,000. */
+  readonly watchersMax: number
   /** Bytes of bodies that may be on their way into the log at once; beyond it 429. Default 64 MiB. */
   readonly acceptingBytesMax: number
 }

@@ -7,8 +7,10 @@ import {
   isEndState,
   isOpenState,
   type Note,
+  type Output,
   PRIORITY_DEFAULT,
   PRIORITY_MAX,
+  type ProgressContent,
   type Result,
   type Task,
   type TaskHeader,
@@ -226,9 +228,31 @@ export function noteRecord(note: Note, lane: number): RecordToPublish {
   return { topic: RESULTS_TOPIC, partition: lane, key: latin1(note.taskId), value, headers }
 }
 
+export function outputRecord(output: Output, lane: number): RecordToPublish {
+  const { content } = output
+  const headers: RecordHeader[] = [
+    content.kind === 'chunk' ? KIND_CHUNK : KIND_PROGRESS,
+    ['fb-queue', constant(output.queue)],
+    ['fb-owner', constant(output.owner)],
+    ['fb-attempts', constant(String(output.attempts))],
+    ['fb-time', latin1(String(output.atMs))],
+    ['fb-run', latin1(output.run)],
+    ['fb-chunks', latin1(String(output.chunks))],
+  ]
+  if (output.first) headers.push(FIRST)
+  if (output.generation > 0) headers.push(['fb-generation', constant(String(output.generation))])
+  if (content.kind === 'chunk') headers.push(['content-type', constant(content.contentType)])
+  const value =
+    content.kind === 'chunk'
+      ? content.payload
+      : Buffer.from(JSON.stringify({ fraction: content.fraction, message: content.message }))
+  return { topic: RESULTS_TOPIC, partition: lane, key: latin1(output.taskId), value, headers }
+}
+
 export type Reported =
   | { readonly kind: 'result'; readonly result: Result }
   | { readonly kind: 'note'; readonly note: Note }
+  | { readonly kind: 'output'; readonly output: Output }
 
 /** Null for a record that is none of ours; whoever reads counts it and goes on. */
 export function decodeReported(record: LogRecord): Reported | null {
@@ -242,8 +266,20 @@ export function decodeReported(record: LogRecord): Reported | null {
   let contentType = OCTET_STREAM
   let generation = 0
   let blob: BlobRef | null = null
+  let run = ''
+  let chunks = -1
+  let first = false
   for (const [name, value] of record.headers) {
     switch (name) {
+      case 'fb-run':
+        run = text(value)
+        break
+      case 'fb-chunks':
+        chunks = naturalBelow(value, 2 ** 31) ?? -1
+        break
+      case 'fb-first':
+        first = true
+        break
       case 'fb-generation':
         generation = naturalBelow(value, 2 ** 31) ?? 0
         break
@@ -287,8 +323,29 @@ export function decodeReported(record: LogRecord): Reported | null {
     const fault = decodeFault(record.value)
     return { kind: 'note', note: { taskId, queue, owner, state, attempts, generation, atMs, fault } }
   }
+  if ((kind === 'chunk' || kind === 'progress') && RUN.test(run) && chunks >= 0) {
+    const common = { taskId, queue, owner, attempts, generation, run, first, chunks, atMs }
+    if (kind === 'chunk') {
+      return { kind: 'output', output: { ...common, content: { kind, payload: record.value, contentType } } }
+    }
+    const content = decodeProgress(record.value)
+    return content === null ? null : { kind: 'output', output: { ...common, content } }
+  }
   return null
 }
+
+function decodeProgress(bytes: Uint8Array): ProgressContent | null {
+  try {
+    const { fraction, message } = JSON.parse(text(bytes)) as Partial<ProgressContent>
+    if (typeof message !== 'string') return null
+    if (fraction !== null && !(typeof fraction === 'number' && fraction >= 0 && fraction <= 1)) return null
+    return { kind: 'progress', fraction, message }
+  } catch {
+    return null
+  }
+}
+
+const RUN = /^[0-9a-f]{16}$/
 
 function isEmpty(value: Uint8Array | null): boolean {
   return value === null || value.length === 0
@@ -299,6 +356,9 @@ const CE_SPECVERSION: RecordHeader = ['ce_specversion', Buffer.from('1.0')]
 const CE_TYPE_TASK: RecordHeader = ['ce_type', Buffer.from('forebay.task')]
 const KIND_RESULT: RecordHeader = ['fb-kind', Buffer.from('result')]
 const KIND_NOTE: RecordHeader = ['fb-kind', Buffer.from('note')]
+const KIND_CHUNK: RecordHeader = ['fb-kind', Buffer.from('chunk')]
+const KIND_PROGRESS: RecordHeader = ['fb-kind', Buffer.from('progress')]
+const FIRST: RecordHeader = ['fb-first', Buffer.from('1')]
 const FAULT_UNREADABLE: Fault = { code: 'INTERNAL', detail: 'The record of this result could not be read.' }
 
 export function latin1(value: string): Buffer {

@@ -64,6 +64,7 @@ function resolveRead(read: ReadOptions, place: Place, context: ResolveContext): 
       bodyBytesMax: http.bodyMax,
       waitMaxMs: http.waitMax,
       waitersMax: http.waitersMax,
+      watchersMax: http.watchersMax,
       acceptingBytesMax: http.acceptingMax,
     },
     grpc: { ...grpc.listen, sessionsMax: grpc.sessionsMax, leaseMs: grpc.lease },

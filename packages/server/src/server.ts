@@ -176,6 +176,7 @@ class ComposedServer implements Server {
       lanes,
       instance: options.instance,
       waitersMax: options.http.waitersMax,
+      watchersMax: options.http.watchersMax,
       clock,
       telemetry,
     })

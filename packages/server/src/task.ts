@@ -7,6 +7,7 @@
  * - Outcome: how an attempt ended.
  * - Result: the one final, visible end of a task.
  * - Note: what is known of a task before its end, published on its lane.
+ * - Output: chunks and progress of a running task, published on its lane before its result.
  * - Parked: a key (or a single task) that waits durably outside the log: for a time, or for an operator.
  * - Generation: one life of a task; only an operator's redrive of a dead task opens another.
  * - Lane: the results partition that a gateway listens to, written into each task so that its result comes back there.
@@ -68,7 +69,32 @@ export interface Attempt {
   readonly timeoutMs: number
   /** Aborts when this process loses the right to run the task; its outcome is then ignored. */
   readonly lost: AbortSignal
+  /** Where its chunks and progress go while it runs. */
+  readonly output: OutputSink
 }
+
+/** Takes the partial output of one attempt, in order. */
+export interface OutputSink {
+  /**
+   * Resolves true when the chunk is durable on the task's lane, false when that no longer matters: the attempt is over,
+   * or its assignment lost. The caller holds to `CHUNK_BYTES_MAX`, `CHUNKS_BYTES_MAX`, `CHUNKS_MAX` and `CHUNKS_WINDOW_BYTES`.
+   */
+  chunk(payload: Uint8Array, contentType: string): Promise<boolean>
+  /** Best effort; the last of several within `PROGRESS_EVERY_MS` counts. `fraction` 0 to 1, null where not known. */
+  progress(fraction: number | null, message: string): void
+}
+
+/** One chunk, in bytes. */
+export const CHUNK_BYTES_MAX = 256 * 1024
+/** All chunks of one attempt together, in bytes. */
+export const CHUNKS_BYTES_MAX = 16 * 1024 * 1024
+/** Chunks of one attempt. */
+export const CHUNKS_MAX = 100_000
+/** Chunks of one attempt that are sent and not known to be durable, in bytes. */
+export const CHUNKS_WINDOW_BYTES = 512 * 1024
+/** What is kept of a progress message, in bytes of UTF-8. */
+export const PROGRESS_MESSAGE_BYTES_MAX = 1_024
+export const PROGRESS_EVERY_MS = 200
 
 /** How an attempt ended. */
 export type Outcome =
@@ -163,4 +189,56 @@ export interface Note {
   readonly atMs: number
   /** With 'retrying', and with 'parked' where a failure led to it: why. */
   readonly fault: Fault | null
+}
+
+/**
+ * Partial output of a running task: a chunk of its answer, or how far it has come. Two runs of a task are two streams:
+ * what a later run begins to say replaces what the earlier one said, and whatever the earlier one says after that is void.
+ */
+export interface Output {
+  readonly taskId: string
+  readonly queue: string
+  readonly owner: string
+  /** The attempt that said it. */
+  readonly attempts: number
+  readonly generation: number
+  /** Names the hand-over that said it; two attempts of one number differ in it. 16 hex digits. */
+  readonly run: string
+  /** Whether it is the first of its run. */
+  readonly first: boolean
+  /** Chunks of this run so far, this one counted: 1 for the first chunk. */
+  readonly chunks: number
+  readonly atMs: number
+  readonly content: ChunkContent | ProgressContent
+}
+
+export interface ChunkContent {
+  readonly kind: 'chunk'
+  readonly payload: Uint8Array
+  readonly contentType: string
+}
+
+export interface ProgressContent {
+  readonly kind: 'progress'
+  /** 0 to 1; null where nobody knows. */
+  readonly fraction: number | null
+  readonly message: string
+}
+
+/** Where the stream of a task stands: the run that counts, and its chunks so far. */
+export interface OutputHead {
+  readonly run: string
+  readonly chunks: number
+}
+
+/**
+ * Whether an output counts, given what counted before it in the order of the lane: the first of a run replaces what was
+ * there; within a run every chunk comes once, in order. What a publish that was tried again doubled is dropped here, and
+ * what a worker says that lost its task.
+ */
+export function countsAfter(head: OutputHead | null, output: Output): boolean {
+  const { run, first, chunks, content } = output
+  if (first && (head === null || head.run !== run)) return chunks === (content.kind === 'chunk' ? 1 : 0)
+  if (head === null || head.run !== run) return false
+  return chunks === (content.kind === 'chunk' ? head.chunks + 1 : head.chunks)
 }

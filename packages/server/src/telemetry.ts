@@ -20,6 +20,7 @@ export interface Metrics {
   /** Records that could not be read as what their topic holds. */
   readonly undecodable: Counter<'topic'>
   readonly waiters: Gauge
+  readonly watchers: Gauge
   readonly workerSessions: Gauge
   /** Outcomes that workers sent for leases they did not hold. */
   readonly outcomesRefused: Counter
@@ -137,6 +138,7 @@ export function createMetrics(): Metrics {
       labelNames: ['topic'],
       registers,
     }),
+    watchers: new Gauge({ name: 'forebay_watchers', help: 'Streams that follow a task.', registers }),
     waiters: new Gauge({ name: 'forebay_waiters', help: 'Callers that wait for a result.', registers }),
     workerSessions: new Gauge({ name: 'forebay_worker_sessions', help: 'Workers that are connected.', registers }),
     outcomesRefused: new Counter({

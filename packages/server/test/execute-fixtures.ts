@@ -18,7 +18,7 @@ import {
 import { pino } from 'pino'
 import { WORKER_SERVER_OPTIONS } from '../src/execute/worker-server-options.ts'
 import { WorkerSessions, type WorkerSessionsOptions } from '../src/execute/worker-sessions.ts'
-import { type Attempt, PLAIN_TASK, type Task } from '../src/task.ts'
+import { type Attempt, type OutputSink, PLAIN_TASK, type Task } from '../src/task.ts'
 import { createMetrics } from '../src/telemetry.ts'
 
 export const NEVER = new AbortController().signal
@@ -38,8 +38,10 @@ export function attemptOf(given: Partial<Task> = {}, over: Partial<Attempt> = {}
     ...PLAIN_TASK,
     ...given,
   }
-  return { task, number: 1, timeoutMs: 10_000, lost: NEVER, ...over }
+  return { task, number: 1, timeoutMs: 10_000, lost: NEVER, output: UNHEARD, ...over }
 }
+
+const UNHEARD: OutputSink = { chunk: () => Promise.resolve(true), progress: () => {} }
 
 /** A real grpc-js server that workers can dial in to, ended by leaving the block. */
 export async function serveWorkers(over: Partial<WorkerSessionsOptions> = {}) {

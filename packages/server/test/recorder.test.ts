@@ -25,7 +25,11 @@ test('every partition reaches the store; results are heard in log order before, 
   const heard: string[] = []
   const lookups: Promise<boolean>[] = []
   recorder.onHeard = (partition, { taskId }) => heard.push(`${partition}/${taskId}`)
-  recorder.onStored = (taskId) => lookups.push(store.get(taskId).then((task) => task?.taskId === taskId))
+  recorder.onStored = (entry) => {
+    if (entry.kind !== 'result') return
+    const { taskId } = entry.result
+    lookups.push(store.get(taskId).then((task) => task?.taskId === taskId))
+  }
   await recorder.start()
   for (const lane of [0, 1, 2]) {
     const end = await publish(broker, lane, result(`a${lane}`, 'x'), result(`b${lane}`, 'y'))
@@ -326,6 +330,8 @@ function replacing(store: Store, apply: Store['apply']): Store {
   return {
     capabilities: store.capabilities,
     parking: store.parking,
+    outputs: store.outputs,
+    callbacks: store.callbacks,
     open: () => store.open(),
     positions: (topic) => store.positions(topic),
     apply,

@@ -97,6 +97,7 @@ class World {
       lanes: 1,
       instance: 'one',
       waitersMax: 10,
+      watchersMax: 10,
       clock: this.clock,
       telemetry: this.telemetry,
     })
@@ -111,7 +112,7 @@ class World {
       await this.#scheduler.schedule(Promise.resolve(), 'apply')
       this.#applied += 1
       for (const barrier of this.#barriers) if (barrier.offset <= this.#applied) barrier.done(true)
-      this.#recorder.onStored(one.taskId)
+      this.#recorder.onStored({ kind: 'result', offset: this.#applied - 1, result: one })
     })
   }
 }

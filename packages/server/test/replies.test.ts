@@ -213,6 +213,8 @@ function slowed(store: Store, before: () => Promise<void>): Store {
   return {
     capabilities: store.capabilities,
     parking: store.parking,
+    outputs: store.outputs,
+    callbacks: store.callbacks,
     open: () => store.open(),
     positions: (topic) => store.positions(topic),
     async apply(batch) {

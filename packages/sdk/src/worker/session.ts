@@ -85,6 +85,7 @@ export class Session {
       },
       credits: this.#credits,
       outcomes: [],
+      outputs: [],
       draining: false,
     })
   }
@@ -241,7 +242,7 @@ export class Session {
 
   #send(credits: number, outcomes: Outcome[], draining: boolean): void {
     this.#liveness.sent()
-    this.#connection.send({ $typeName: 'forebay.worker.v1.SessionRequest', credits, outcomes, draining })
+    this.#connection.send({ $typeName: 'forebay.worker.v1.SessionRequest', credits, outcomes, outputs: [], draining })
   }
 
   #close(): void {

@@ -1,15 +1,5 @@
 import { type ErrorCode, ForebayError, isErrorCode } from '@forebay/protocol'
 import type { TaskView } from '../reply/replies.ts'
-import type { Result } from '../task.ts'
-
-/** A result heard on the lane, as a reader of the store would see it. */
-export function viewOf(result: Result): TaskView {
-  const { taskId, queue, owner, attempts, generation, finishedAtMs, end } = result
-  const common = { taskId, queue, owner, attempts, generation, finishedAtMs, state: end.state }
-  if (end.state !== 'succeeded') return { ...common, fault: end.fault, payload: null, contentType: null }
-  const { payload, contentType, blob } = end
-  return { ...common, fault: null, payload, contentType, ...(blob === undefined ? {} : { blob }) }
-}
 
 /** Why the task did not succeed, or why its last attempt did not, as an error of the table. */
 export function faultOf(view: TaskView): ForebayError {

@@ -108,7 +108,7 @@ export class Attempts {
   }
 
   #begin(entry: Entry, budgetLeftMs: number): void {
-    const { target, queue, clock, meters, gate } = this.#dependencies
+    const { target, queue, clock, meters, gate, finisher } = this.#dependencies
     gate.begun(entry)
     entry.attempts++
     entry.begunMs = clock.monotonicMs()
@@ -117,14 +117,16 @@ export class Attempts {
     this.running.add(entry)
     meters.attempted()
     meters.running(1)
-    const attempt = {
-      task: entry.task,
-      number: entry.attempts,
-      timeoutMs: Math.min(queue.timeoutMs, budgetLeftMs),
-      lost: entry.window.lost,
-    }
+    const { lost } = entry.window
+    const output = finisher.output(entry.task, entry.attempts, lost)
+    const timeoutMs = Math.min(queue.timeoutMs, budgetLeftMs)
+    const attempt = { task: entry.task, number: entry.attempts, timeoutMs, lost, output }
     entry.attempt = attempt
-    void target.run(attempt).then((outcome) => this.#ended(entry, outcome))
+    void target.run(attempt).then((outcome) => {
+      const said = output.end()
+      if (said === null) this.#ended(entry, outcome)
+      else void said.then(() => this.#ended(entry, outcome))
+    })
   }
 
   #ended(entry: Entry, outcome: Outcome): void {

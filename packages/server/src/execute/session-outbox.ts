@@ -164,6 +164,7 @@ function emptyFrame(): SessionResponse {
     cancels: [],
     refused: [],
     drain: false,
+    kept: [],
   }
 }
 

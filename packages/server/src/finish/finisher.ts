@@ -13,8 +13,9 @@ import { type DeadLetter, deadRecord } from '../dead/dead-record.ts'
 import { FloodLimit } from '../dead/flood-limit.ts'
 import { blobOf, pinBody } from '../dead/letter-blobs.ts'
 import { noteRecord, resultRecord } from '../records.ts'
-import type { Note, Result } from '../task.ts'
+import type { Note, Result, Task } from '../task.ts'
 import type { Metrics } from '../telemetry.ts'
+import { AttemptOutput } from './attempt-output.ts'
 
 /**
  * Publishes how a task ended; whoever called settles the task only once this has resolved true (P5). It tries for
@@ -28,6 +29,8 @@ export interface Finisher {
   finish(result: Result, lane: number, letter: DeadLetter | null, lost: AbortSignal): Promise<boolean>
   /** Best effort: a note that gets lost costs a reader nothing but news. */
   note(note: Note, lane: number): void
+  /** Where one attempt of a task says what it says before its end; to be ended before the task is finished. */
+  output(task: Task, attempt: number, lost: AbortSignal): AttemptOutput
   /** Ends the tries that are under way: what is not durable then comes to the next owner. */
   close(): void
 }
@@ -48,6 +51,7 @@ export function createFinisher(dependencies: FinisherDependencies): Finisher {
   const bytesMax = broker.capabilities.recordBytesMax
   const closed = new AbortController()
   const flood = new FloodLimit(clock)
+  const outputParts = { broker, clock, random, log, closed: closed.signal }
 
   return {
     async finish(result, lane, letter, lost) {
@@ -62,6 +66,8 @@ export function createFinisher(dependencies: FinisherDependencies): Finisher {
         log.debug({ err: error, task: note.taskId }, 'a note was not kept')
       })
     },
+
+    output: (task, attempt, lost) => new AttemptOutput(outputParts, task, attempt, lost),
 
     close: () => closed.abort(),
   }

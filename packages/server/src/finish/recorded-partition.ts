@@ -178,7 +178,13 @@ export class RecordedPartition {
         if (record.offset >= this.#heardTo) this.#recorder.onHeard(this.#partition, reported.result)
         awaited ||= this.#recorder.isAwaited(reported.result.taskId)
         this.#pending.push({ kind: 'result', offset: record.offset, result: reported.result })
-      } else this.#pending.push({ kind: 'note', offset: record.offset, note: reported.note })
+      } else if (reported.kind === 'note') {
+        awaited ||= this.#recorder.isAwaited(reported.note.taskId)
+        this.#pending.push({ kind: 'note', offset: record.offset, note: reported.note })
+      } else if (this.#parts.store.outputs !== null) {
+        awaited ||= this.#recorder.isAwaited(reported.output.taskId)
+        this.#pending.push({ kind: 'output', offset: record.offset, output: reported.output })
+      }
       this.#pendingBytes += record.value?.length ?? 0
     }
     this.#heardTo = Math.max(this.#heardTo, this.#read!)
@@ -251,7 +257,7 @@ export class RecordedPartition {
     this.#applied = next
     this.#stored = next
     for (const barrier of this.#barriers) if (barrier.offset <= next) barrier.done(true)
-    for (const entry of entries) if (entry.kind === 'result') this.#recorder.onStored(entry.result.taskId)
+    for (const entry of entries) this.#recorder.onStored(entry)
   }
 
   /** Holds reading back while the store has more than enough to do. */

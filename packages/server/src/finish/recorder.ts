@@ -1,7 +1,7 @@
 import type { Broker, Clock, Random, Timer } from '@forebay/broker'
 import { ForebayError } from '@forebay/protocol'
 import type { Running, StopReport } from '../lifecycle.ts'
-import type { Store } from '../store/store.ts'
+import type { RecordedEntry, Store } from '../store/store.ts'
 import type { Result } from '../task.ts'
 import type { Telemetry } from '../telemetry.ts'
 import { RESULTS_TOPIC } from '../topics.ts'
@@ -24,9 +24,9 @@ export interface Recorder extends Running {
    * from `startedAt` on, each result once.
    */
   onHeard: (partition: number, result: Result) => void
-  /** Called once the store has durably applied what is known of the task. */
-  onStored: (taskId: string) => void
-  /** Set by the same: whether somebody waits for `onStored` of this task; its result is then not gathered with others. */
+  /** Called with each entry once the store has durably applied it, in log order for each partition; after a loss, again. */
+  onStored: (entry: RecordedEntry) => void
+  /** Set by the same: whether somebody waits for `onStored` of this task; what it says is then not gathered with others. */
   isAwaited: (taskId: string) => boolean
   /** End of a partition when `start` resolved: what was published before is not told to `onHeard`. */
   startedAt(partition: number): number

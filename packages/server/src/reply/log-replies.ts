@@ -1,12 +1,15 @@
 import { type Broker, type Clock, partitionOf } from '@forebay/broker'
 import type { TaskIdParts } from '../accept/task-id.ts'
 import type { Recorder } from '../finish/recorder.ts'
-import type { Store, StoredTask } from '../store/store.ts'
+import type { Store } from '../store/store.ts'
 import { isEndState, type Result } from '../task.ts'
 import type { Telemetry } from '../telemetry.ts'
 import { ReadBarrier } from './read-barrier.ts'
-import type { Expectation, Replies, TaskView } from './replies.ts'
+import type { Expectation, Replies, TaskView, Watch } from './replies.ts'
+import { TaskWatch, type WatchSource } from './task-watch.ts'
+import { viewOfStored } from './views.ts'
 import { Waiters } from './waiters.ts'
+import { Watches } from './watches.ts'
 
 export interface RepliesParts {
   readonly broker: Broker
@@ -18,18 +21,19 @@ export interface RepliesParts {
   /** Picks the lane, the same one after a restart. */
   readonly instance: string
   readonly waitersMax: number
+  readonly watchersMax: number
   readonly clock: Clock
   readonly telemetry: Telemetry
 }
 
 export interface RunningReplies extends Replies {
-  /** Answers all who wait with "not yet". */
+  /** Answers all who wait with "not yet", and ends every watch. */
   stop(): void
 }
 
 export function createReplies(parts: RepliesParts): RunningReplies {
   const { store, recorder, clock, telemetry } = parts
-  const { waiters: gauge } = telemetry.metrics
+  const { waiters: gauge, watchers } = telemetry.metrics
   const lane = partitionOf(Buffer.from(parts.instance), parts.lanes)
   let expecting = 0
   let reading = 0
@@ -41,13 +45,25 @@ export function createReplies(parts: RepliesParts): RunningReplies {
     reading = count
     gauge.set(expecting + reading)
   })
+  const watches = new Watches(parts.watchersMax, (count) => watchers.set(count))
   const barrier = new ReadBarrier(parts.broker, recorder, clock)
   let stopped = false
   recorder.onHeard = (partition, result) => {
     if (partition === lane) own.wake(result.taskId, result)
   }
-  recorder.onStored = (taskId) => others.wake(taskId, true)
-  recorder.isAwaited = (taskId) => others.has(taskId)
+  recorder.onStored = (entry) => {
+    watches.tell(entry)
+    if (entry.kind === 'result') others.wake(entry.result.taskId, true)
+  }
+  recorder.isAwaited = (taskId) => others.has(taskId) || watches.has(taskId)
+  const source: WatchSource = {
+    outputs: store.outputs,
+    async look(id, first) {
+      if (first) await barrier.pass(id.lane)
+      return lookUp(id)
+    },
+    over: (watch) => watches.remove(watch),
+  }
 
   return {
     lane,
@@ -80,10 +96,18 @@ export function createReplies(parts: RepliesParts): RunningReplies {
       }
     },
 
+    watch(id, after): Watch | null {
+      if (stopped || watches.full) return null
+      const watch = new TaskWatch(id, after, source)
+      watches.add(watch)
+      return watch
+    },
+
     stop() {
       stopped = true
       own.releaseAll()
       others.releaseAll()
+      watches.stopAll()
     },
   }
 
@@ -91,15 +115,4 @@ export function createReplies(parts: RepliesParts): RunningReplies {
     const stored = await store.get(id.id)
     return stored === null ? null : viewOfStored(stored)
   }
-}
-
-function viewOfStored({ taskId, queue, owner, attempts, generation, status }: StoredTask): TaskView {
-  const { state } = status
-  const common = { taskId, queue, owner, attempts, generation, state }
-  if (status.state === 'succeeded') {
-    const { finishedAtMs, payload, contentType, blob } = status
-    return { ...common, finishedAtMs, fault: null, payload, contentType, ...(blob === undefined ? {} : { blob }) }
-  }
-  const finishedAtMs = 'finishedAtMs' in status ? status.finishedAtMs : null
-  return { ...common, finishedAtMs, fault: status.fault, payload: null, contentType: null }
 }

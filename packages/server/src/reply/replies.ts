@@ -1,5 +1,5 @@
 import type { TaskIdParts } from '../accept/task-id.ts'
-import type { BlobRef, Result, TaskState } from '../task.ts'
+import type { BlobRef, ChunkContent, ProgressContent, Result, TaskState } from '../task.ts'
 
 /**
  * Brings answers back to whoever waits for them. Two ways, one answer (P2):
@@ -24,7 +24,40 @@ export interface Replies {
    * time, with the signal's reason when it aborts.
    */
   read(id: TaskIdParts, waitMs: number, signal?: AbortSignal): Promise<TaskView | null>
+  /**
+   * Follows a task from `after` on, an offset on its lane (-1: from the beginning). Null when `http.watchersMax` do so already:
+   * refuse with OVERLOADED. Whoever stops asking must call `stop`.
+   */
+  watch(id: TaskIdParts, after: number): Watch | null
 }
+
+/** One who follows a task. What comes while nobody asks is not gathered without bound: it is read again from the store. */
+export interface Watch {
+  /**
+   * What is new, in order: first of all how the task stands, or its end. Waits until there is something; null once the end was handed
+   * out or after `stop`. One call at a time. Rejects with STORE_BEHIND, STORE_UNAVAILABLE; it may be asked again then.
+   */
+  next(): Promise<readonly WatchEvent[] | null>
+  /** Frees its place; a `next` that waits resolves with null. Safe to call twice. */
+  stop(): void
+}
+
+export type WatchEvent =
+  /** How it stands; no two in a row say the same. `view` null: kept, and nothing known of it yet. */
+  | { readonly kind: 'state'; readonly view: TaskView | null }
+  /** Another attempt (or generation) begins to speak: what was handed out before is void. */
+  | { readonly kind: 'restart'; readonly generation: number; readonly attempts: number }
+  | {
+      readonly kind: 'output'
+      /** Where to resume after it. */
+      readonly offset: number
+      readonly attempts: number
+      /** 1 for the first chunk of the attempt, growing by 1; of a progress: chunks before it. */
+      readonly chunks: number
+      readonly atMs: number
+      readonly content: ChunkContent | ProgressContent
+    }
+  | { readonly kind: 'end'; readonly view: TaskView }
 
 export interface Expectation {
   /** Null when `waitMs` passed first, or the signal aborted. Call it once. */

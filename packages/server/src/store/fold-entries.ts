@@ -27,7 +27,7 @@ export function foldEntries(entries: readonly RecordedEntry[], position: number)
   let duplicates = 0
   let rounds = 0
   for (const entry of entries) {
-    if (entry.offset < position) continue
+    if (entry.kind === 'output' || entry.offset < position) continue
     const fact = entry.kind === 'result' ? entry.result : entry.note
     const before = last.get(fact.taskId)
     let round = 1

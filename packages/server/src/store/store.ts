@@ -1,4 +1,6 @@
-import type { BlobRef, EndState, Fault, Note, OpenState, Result } from '../task.ts'
+import type { BlobRef, EndState, Fault, Note, OpenState, Output, Result } from '../task.ts'
+import type { Callbacks } from './callbacks.ts'
+import type { Outputs } from './outputs.ts'
 import type { Parking } from './parking.ts'
 
 /**
@@ -9,6 +11,10 @@ export interface Store {
   readonly capabilities: StoreCapabilities
   /** Parked tasks; null where the store does not promise to keep them: the capabilities say why. */
   readonly parking: Parking | null
+  /** Chunks and progress of tasks; null where the store does not keep them: watchers then hear only what comes after them. */
+  readonly outputs: Outputs | null
+  /** Who is to be called when a task has ended; null where the store does not promise to keep it. */
+  readonly callbacks: Callbacks | null
   open(): Promise<void>
   /** First offset of each partition of `topic` that has not been applied; partitions never applied are absent. */
   positions(topic: string): Promise<ReadonlyMap<number, number>>
@@ -62,6 +68,10 @@ export interface RecordedBatch {
 export type RecordedEntry =
   | { readonly kind: 'result'; readonly offset: number; readonly result: Result }
   | { readonly kind: 'note'; readonly offset: number; readonly note: Note }
+  /** Only for a store that has `outputs`. */
+  | { readonly kind: 'output'; readonly offset: number; readonly output: Output }
+
+export type RecordedFact = Exclude<RecordedEntry, { readonly kind: 'output' }>
 
 export type ApplyReport =
   | {

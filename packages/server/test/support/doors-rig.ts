@@ -115,8 +115,8 @@ export async function openDoorsRig(options: DoorsRigOptions = {}): Promise<Doors
   if (options.sharedStore === undefined) await ownStore.open()
   const store = options.wrapStore?.(ownStore) ?? ownStore
   const recorder = createRecorder({ ...parts, store, partitions: LANES })
-  const { waitersMax } = { ...HTTP, ...options.http }
-  const replies = createReplies({ ...parts, store, recorder, lanes: LANES, instance: 'rig', waitersMax })
+  const { waitersMax, watchersMax } = { ...HTTP, ...options.http }
+  const replies = createReplies({ ...parts, store, recorder, lanes: LANES, instance: 'rig', waitersMax, watchersMax })
   await recorder.start()
   const doors = createDoors({
     ...parts,
@@ -185,6 +185,7 @@ const HTTP: HttpOptions = {
   bodyBytesMax: 1_048_576,
   waitMaxMs: 60_000,
   waitersMax: 10_000,
+  watchersMax: 10_000,
   acceptingBytesMax: 67_108_864,
 }
 

@@ -85,7 +85,17 @@ export async function openGateway(t: TestContext, options: GatewayOptions): Prom
   const { broker, store, clock = systemClock, waitersMax = 100, instance = 'one' } = options
   const telemetry = quietTelemetry()
   const recorder = recorderOn(t, broker, store, telemetry)
-  const replies = createReplies({ broker, store, recorder, lanes: LANES, instance, waitersMax, clock, telemetry })
+  const replies = createReplies({
+    broker,
+    store,
+    recorder,
+    lanes: LANES,
+    instance,
+    waitersMax,
+    watchersMax: 1_000,
+    clock,
+    telemetry,
+  })
   await recorder.start()
   return {
     replies,

@@ -1,6 +1,6 @@
 import { formatBlobRef } from '../../records.ts'
 import type { Fault } from '../../task.ts'
-import type { RecordedBatch, RecordedEntry } from '../store.ts'
+import type { RecordedBatch, RecordedEntry, RecordedFact } from '../store.ts'
 
 /**
  * Packs what was read from the log into one buffer that moves to the store's thread: structured cloning would cost more
@@ -25,8 +25,9 @@ export class BatchPacker {
     this.#u32(batch.partition)
     this.#f64(batch.from ?? FROM_NOWHERE)
     this.#f64(batch.next)
-    this.#u32(batch.entries.length)
-    for (const entry of batch.entries) this.#entry(entry)
+    const facts = batch.entries.filter((entry) => entry.kind !== 'output')
+    this.#u32(facts.length)
+    for (const fact of facts) this.#entry(fact)
   }
 
   /** The packer must not be used any more. Bytes behind the last batch are zero. */
@@ -36,7 +37,7 @@ export class BatchPacker {
     return this.#bytes.buffer as ArrayBuffer
   }
 
-  #entry(entry: RecordedEntry): void {
+  #entry(entry: RecordedFact): void {
     const facts = entry.kind === 'result' ? entry.result : entry.note
     this.#reserve(ENTRY_BYTES + (facts.taskId.length + facts.queue.length + facts.owner.length) * 3)
     this.#f64(entry.offset)
@@ -119,6 +120,7 @@ export class BatchPacker {
 /** About how many bytes an entry takes; for buffers and bounds. */
 export function bytesOf(entry: RecordedEntry): number {
   if (entry.kind === 'note') return ROW_BYTES + (entry.note.fault?.detail.length ?? 0)
+  if (entry.kind === 'output') return ROW_BYTES
   const { end } = entry.result
   return ROW_BYTES + (end.state === 'succeeded' ? end.payload.length : end.fault.detail.length)
 }

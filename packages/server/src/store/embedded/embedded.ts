@@ -41,6 +41,8 @@ function startThread(): ThreadCaller<StoreCalls> {
 
 class EmbeddedStore implements Store {
   readonly capabilities: StoreCapabilities = { name: 'embedded', shared: false, cannot: [] }
+  readonly outputs = null
+  readonly callbacks = null
   readonly parking: Parking
   readonly #options: ResolvedEmbeddedStore
   readonly #start: StartThread

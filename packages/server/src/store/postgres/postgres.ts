@@ -37,6 +37,8 @@ export function postgresStore(options: PostgresStoreOptions): Store {
 
 class PostgresStore implements Store {
   readonly capabilities: StoreCapabilities = { name: 'postgres', shared: true, cannot: [] }
+  readonly outputs = null
+  readonly callbacks = null
   readonly parking: PostgresParking
   readonly #options: ResolvedPostgresStore
   readonly #now: () => number | null

@@ -39,6 +39,8 @@ class RedisStore implements Store, PartitionWriter {
       'All of it is in memory, on one server (no Redis Cluster); a full memory refuses further results until others expire.',
     ],
   }
+  readonly outputs = null
+  readonly callbacks = null
   readonly parking = null
   readonly #options: ResolvedRedisStore
   #phase: 'new' | 'opening' | 'open' | 'closed' = 'new'

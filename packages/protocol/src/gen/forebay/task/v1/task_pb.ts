@@ -16,7 +16,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file forebay/task/v1/task.proto.
  */
 export const file_forebay_task_v1_task: GenFile = /*@__PURE__*/
-  fileDesc("Chpmb3JlYmF5L3Rhc2svdjEvdGFzay5wcm90bxIPZm9yZWJheS50YXNrLnYxIuUCCg1TdWJtaXRSZXF1ZXN0Eg0KBXF1ZXVlGAEgASgJEg8KB3BheWxvYWQYAiABKAwSFAoMY29udGVudF90eXBlGAMgASgJEhAKA2tleRgEIAEoCUgAiAEBEhwKD2lkZW1wb3RlbmN5X2tleRgFIAEoCUgBiAEBEisKCGRlYWRsaW5lGAYgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEicKBHdhaXQYByABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SKAoFZGVsYXkYCCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLgoKbm90X2JlZm9yZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFQoIcHJpb3JpdHkYCiABKA1IAogBAUIGCgRfa2V5QhIKEF9pZGVtcG90ZW5jeV9rZXlCCwoJX3ByaW9yaXR5IqwBCg5TdWJtaXRSZXNwb25zZRIjCgR0YXNrGAEgASgLMhUuZm9yZWJheS50YXNrLnYxLlRhc2sSJwoGcmVzdWx0GAIgASgLMhcuZm9yZWJheS50YXNrLnYxLlJlc3VsdBIQCghyZXBsYXllZBgDIAEoCBI6ChZpZGVtcG90ZW5jeV9leHBpcmVzX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJBCgpHZXRSZXF1ZXN0EgoKAmlkGAEgASgJEicKBHdhaXQYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iWwoLR2V0UmVzcG9uc2USIwoEdGFzaxgBIAEoCzIVLmZvcmViYXkudGFzay52MS5UYXNrEicKBnJlc3VsdBgCIAEoCzIXLmZvcmViYXkudGFzay52MS5SZXN1bHQiGwoNQ2FuY2VsUmVxdWVzdBIKCgJpZBgBIAEoCSJeCg5DYW5jZWxSZXNwb25zZRIjCgR0YXNrGAEgASgLMhUuZm9yZWJheS50YXNrLnYxLlRhc2sSJwoGcmVzdWx0GAIgASgLMhcuZm9yZWJheS50YXNrLnYxLlJlc3VsdCLUAQoEVGFzaxIKCgJpZBgBIAEoCRINCgVxdWV1ZRgCIAEoCRIpCgVzdGF0ZRgDIAEoDjIaLmZvcmViYXkudGFzay52MS5UYXNrU3RhdGUSEAoIYXR0ZW1wdHMYBCABKA0SLwoLYWNjZXB0ZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2ZpbmlzaGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpnZW5lcmF0aW9uGAcgASgNIoUBCgZSZXN1bHQSKQoFc3RhdGUYASABKA4yGi5mb3JlYmF5LnRhc2sudjEuVGFza1N0YXRlEg8KB3BheWxvYWQYAiABKAwSFAoMY29udGVudF90eXBlGAMgASgJEikKB3Byb2JsZW0YBCABKAsyGC5mb3JlYmF5LnRhc2sudjEuUHJvYmxlbSInCgdQcm9ibGVtEgwKBGNvZGUYASABKAkSDgoGZGV0YWlsGAIgASgJKv8BCglUYXNrU3RhdGUSGgoWVEFTS19TVEFURV9VTlNQRUNJRklFRBAAEhYKElRBU0tfU1RBVEVfUEVORElORxABEhYKElRBU0tfU1RBVEVfUlVOTklORxACEhcKE1RBU0tfU1RBVEVfUkVUUllJTkcQAxIVChFUQVNLX1NUQVRFX1BBUktFRBAEEhgKFFRBU0tfU1RBVEVfU1VDQ0VFREVEEAUSFQoRVEFTS19TVEFURV9GQUlMRUQQBhITCg9UQVNLX1NUQVRFX0RFQUQQBxIYChRUQVNLX1NUQVRFX0NBTkNFTExFRBAIEhYKElRBU0tfU1RBVEVfRVhQSVJFRBAJMuUBCgtUYXNrU2VydmljZRJJCgZTdWJtaXQSHi5mb3JlYmF5LnRhc2sudjEuU3VibWl0UmVxdWVzdBofLmZvcmViYXkudGFzay52MS5TdWJtaXRSZXNwb25zZRJACgNHZXQSGy5mb3JlYmF5LnRhc2sudjEuR2V0UmVxdWVzdBocLmZvcmViYXkudGFzay52MS5HZXRSZXNwb25zZRJJCgZDYW5jZWwSHi5mb3JlYmF5LnRhc2sudjEuQ2FuY2VsUmVxdWVzdBofLmZvcmViYXkudGFzay52MS5DYW5jZWxSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("Chpmb3JlYmF5L3Rhc2svdjEvdGFzay5wcm90bxIPZm9yZWJheS50YXNrLnYxIvcCCg1TdWJtaXRSZXF1ZXN0Eg0KBXF1ZXVlGAEgASgJEg8KB3BheWxvYWQYAiABKAwSFAoMY29udGVudF90eXBlGAMgASgJEhAKA2tleRgEIAEoCUgAiAEBEhwKD2lkZW1wb3RlbmN5X2tleRgFIAEoCUgBiAEBEisKCGRlYWRsaW5lGAYgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEicKBHdhaXQYByABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SKAoFZGVsYXkYCCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLgoKbm90X2JlZm9yZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFQoIcHJpb3JpdHkYCiABKA1IAogBARIQCghjYWxsYmFjaxgLIAEoCUIGCgRfa2V5QhIKEF9pZGVtcG90ZW5jeV9rZXlCCwoJX3ByaW9yaXR5IqwBCg5TdWJtaXRSZXNwb25zZRIjCgR0YXNrGAEgASgLMhUuZm9yZWJheS50YXNrLnYxLlRhc2sSJwoGcmVzdWx0GAIgASgLMhcuZm9yZWJheS50YXNrLnYxLlJlc3VsdBIQCghyZXBsYXllZBgDIAEoCBI6ChZpZGVtcG90ZW5jeV9leHBpcmVzX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJGChRTdWJtaXRBbmRXYWl0UmVxdWVzdBIuCgZzdWJtaXQYASABKAsyHi5mb3JlYmF5LnRhc2sudjEuU3VibWl0UmVxdWVzdCJ3ChVTdWJtaXRBbmRXYWl0UmVzcG9uc2USIwoEdGFzaxgBIAEoCzIVLmZvcmViYXkudGFzay52MS5UYXNrEicKBnJlc3VsdBgCIAEoCzIXLmZvcmViYXkudGFzay52MS5SZXN1bHQSEAoIcmVwbGF5ZWQYAyABKAgiVwoTU3VibWl0U3RyZWFtUmVxdWVzdBIQCghzZXF1ZW5jZRgBIAEoBBIuCgZzdWJtaXQYAiABKAsyHi5mb3JlYmF5LnRhc2sudjEuU3VibWl0UmVxdWVzdCKVAQoUU3VibWl0U3RyZWFtUmVzcG9uc2USEAoIc2VxdWVuY2UYASABKAQSNAoJc3VibWl0dGVkGAIgASgLMh8uZm9yZWJheS50YXNrLnYxLlN1Ym1pdFJlc3BvbnNlSAASKwoHcHJvYmxlbRgDIAEoCzIYLmZvcmViYXkudGFzay52MS5Qcm9ibGVtSABCCAoGYW5zd2VyIikKDFdhdGNoUmVxdWVzdBIKCgJpZBgBIAEoCRINCgVhZnRlchgCIAEoCSKsAgoNV2F0Y2hSZXNwb25zZRIQCghwb3NpdGlvbhgBIAEoCRIlCgR0YXNrGAIgASgLMhUuZm9yZWJheS50YXNrLnYxLlRhc2tIABIrCgdyZXN0YXJ0GAMgASgLMhguZm9yZWJheS50YXNrLnYxLlJlc3RhcnRIABInCgVjaHVuaxgEIAEoCzIWLmZvcmViYXkudGFzay52MS5DaHVua0gAEi0KCHByb2dyZXNzGAUgASgLMhkuZm9yZWJheS50YXNrLnYxLlByb2dyZXNzSAASIwoDZW5kGAYgASgLMhQuZm9yZWJheS50YXNrLnYxLkVuZEgAEi8KCWhlYXJ0YmVhdBgHIAEoCzIaLmZvcmViYXkudGFzay52MS5IZWFydGJlYXRIAEIHCgVldmVudCIuCgdSZXN0YXJ0EhIKCmdlbmVyYXRpb24YASABKA0SDwoHYXR0ZW1wdBgCIAEoDSJPCgVDaHVuaxIPCgdhdHRlbXB0GAEgASgNEg4KBm51bWJlchgCIAEoDRIPCgdwYXlsb2FkGAMgASgMEhQKDGNvbnRlbnRfdHlwZRgEIAEoCSJQCghQcm9ncmVzcxIPCgdhdHRlbXB0GAEgASgNEhUKCGZyYWN0aW9uGAIgASgBSACIAQESDwoHbWVzc2FnZRgDIAEoCUILCglfZnJhY3Rpb24iUwoDRW5kEiMKBHRhc2sYASABKAsyFS5mb3JlYmF5LnRhc2sudjEuVGFzaxInCgZyZXN1bHQYAiABKAsyFy5mb3JlYmF5LnRhc2sudjEuUmVzdWx0IgsKCUhlYXJ0YmVhdCJBCgpHZXRSZXF1ZXN0EgoKAmlkGAEgASgJEicKBHdhaXQYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iWwoLR2V0UmVzcG9uc2USIwoEdGFzaxgBIAEoCzIVLmZvcmViYXkudGFzay52MS5UYXNrEicKBnJlc3VsdBgCIAEoCzIXLmZvcmViYXkudGFzay52MS5SZXN1bHQiGwoNQ2FuY2VsUmVxdWVzdBIKCgJpZBgBIAEoCSJeCg5DYW5jZWxSZXNwb25zZRIjCgR0YXNrGAEgASgLMhUuZm9yZWJheS50YXNrLnYxLlRhc2sSJwoGcmVzdWx0GAIgASgLMhcuZm9yZWJheS50YXNrLnYxLlJlc3VsdCLUAQoEVGFzaxIKCgJpZBgBIAEoCRINCgVxdWV1ZRgCIAEoCRIpCgVzdGF0ZRgDIAEoDjIaLmZvcmViYXkudGFzay52MS5UYXNrU3RhdGUSEAoIYXR0ZW1wdHMYBCABKA0SLwoLYWNjZXB0ZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2ZpbmlzaGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpnZW5lcmF0aW9uGAcgASgNIoUBCgZSZXN1bHQSKQoFc3RhdGUYASABKA4yGi5mb3JlYmF5LnRhc2sudjEuVGFza1N0YXRlEg8KB3BheWxvYWQYAiABKAwSFAoMY29udGVudF90eXBlGAMgASgJEikKB3Byb2JsZW0YBCABKAsyGC5mb3JlYmF5LnRhc2sudjEuUHJvYmxlbSJICgdQcm9ibGVtEgwKBGNvZGUYASABKAkSDgoGZGV0YWlsGAIgASgJEhEKCXJldHJ5YWJsZRgDIAEoCBIMCgR0YXNrGAQgASgJKv8BCglUYXNrU3RhdGUSGgoWVEFTS19TVEFURV9VTlNQRUNJRklFRBAAEhYKElRBU0tfU1RBVEVfUEVORElORxABEhYKElRBU0tfU1RBVEVfUlVOTklORxACEhcKE1RBU0tfU1RBVEVfUkVUUllJTkcQAxIVChFUQVNLX1NUQVRFX1BBUktFRBAEEhgKFFRBU0tfU1RBVEVfU1VDQ0VFREVEEAUSFQoRVEFTS19TVEFURV9GQUlMRUQQBhITCg9UQVNLX1NUQVRFX0RFQUQQBxIYChRUQVNLX1NUQVRFX0NBTkNFTExFRBAIEhYKElRBU0tfU1RBVEVfRVhQSVJFRBAJMvADCgtUYXNrU2VydmljZRJJCgZTdWJtaXQSHi5mb3JlYmF5LnRhc2sudjEuU3VibWl0UmVxdWVzdBofLmZvcmViYXkudGFzay52MS5TdWJtaXRSZXNwb25zZRJeCg1TdWJtaXRBbmRXYWl0EiUuZm9yZWJheS50YXNrLnYxLlN1Ym1pdEFuZFdhaXRSZXF1ZXN0GiYuZm9yZWJheS50YXNrLnYxLlN1Ym1pdEFuZFdhaXRSZXNwb25zZRJfCgxTdWJtaXRTdHJlYW0SJC5mb3JlYmF5LnRhc2sudjEuU3VibWl0U3RyZWFtUmVxdWVzdBolLmZvcmViYXkudGFzay52MS5TdWJtaXRTdHJlYW1SZXNwb25zZSgBMAESQAoDR2V0EhsuZm9yZWJheS50YXNrLnYxLkdldFJlcXVlc3QaHC5mb3JlYmF5LnRhc2sudjEuR2V0UmVzcG9uc2USSAoFV2F0Y2gSHS5mb3JlYmF5LnRhc2sudjEuV2F0Y2hSZXF1ZXN0Gh4uZm9yZWJheS50YXNrLnYxLldhdGNoUmVzcG9uc2UwARJJCgZDYW5jZWwSHi5mb3JlYmF5LnRhc2sudjEuQ2FuY2VsUmVxdWVzdBofLmZvcmViYXkudGFzay52MS5DYW5jZWxSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * @generated from message forebay.task.v1.SubmitRequest
@@ -96,6 +96,14 @@ export type SubmitRequest = Message<"forebay.task.v1.SubmitRequest"> & {
    * @generated from field: optional uint32 priority = 10;
    */
   priority?: number | undefined;
+
+  /**
+   * A URL that is called with the result when the task has ended. UNIMPLEMENTED, code CALLBACK_UNAVAILABLE, where the
+   * gateway has no place to keep it.
+   *
+   * @generated from field: string callback = 11;
+   */
+  callback: string;
 };
 
 /**
@@ -144,6 +152,328 @@ export const SubmitResponseSchema: GenMessage<SubmitResponse> = /*@__PURE__*/
   messageDesc(file_forebay_task_v1_task, 1);
 
 /**
+ * @generated from message forebay.task.v1.SubmitAndWaitRequest
+ */
+export type SubmitAndWaitRequest = Message<"forebay.task.v1.SubmitAndWaitRequest"> & {
+  /**
+   * `wait` must not be set.
+   *
+   * @generated from field: forebay.task.v1.SubmitRequest submit = 1;
+   */
+  submit?: SubmitRequest | undefined;
+};
+
+/**
+ * Describes the message forebay.task.v1.SubmitAndWaitRequest.
+ * Use `create(SubmitAndWaitRequestSchema)` to create a new message.
+ */
+export const SubmitAndWaitRequestSchema: GenMessage<SubmitAndWaitRequest> = /*@__PURE__*/
+  messageDesc(file_forebay_task_v1_task, 2);
+
+/**
+ * @generated from message forebay.task.v1.SubmitAndWaitResponse
+ */
+export type SubmitAndWaitResponse = Message<"forebay.task.v1.SubmitAndWaitResponse"> & {
+  /**
+   * @generated from field: forebay.task.v1.Task task = 1;
+   */
+  task?: Task | undefined;
+
+  /**
+   * @generated from field: forebay.task.v1.Result result = 2;
+   */
+  result?: Result | undefined;
+
+  /**
+   * @generated from field: bool replayed = 3;
+   */
+  replayed: boolean;
+};
+
+/**
+ * Describes the message forebay.task.v1.SubmitAndWaitResponse.
+ * Use `create(SubmitAndWaitResponseSchema)` to create a new message.
+ */
+export const SubmitAndWaitResponseSchema: GenMessage<SubmitAndWaitResponse> = /*@__PURE__*/
+  messageDesc(file_forebay_task_v1_task, 3);
+
+/**
+ * @generated from message forebay.task.v1.SubmitStreamRequest
+ */
+export type SubmitStreamRequest = Message<"forebay.task.v1.SubmitStreamRequest"> & {
+  /**
+   * Chosen by the caller; comes back with the answer.
+   *
+   * @generated from field: uint64 sequence = 1;
+   */
+  sequence: bigint;
+
+  /**
+   * `wait` must not be set.
+   *
+   * @generated from field: forebay.task.v1.SubmitRequest submit = 2;
+   */
+  submit?: SubmitRequest | undefined;
+};
+
+/**
+ * Describes the message forebay.task.v1.SubmitStreamRequest.
+ * Use `create(SubmitStreamRequestSchema)` to create a new message.
+ */
+export const SubmitStreamRequestSchema: GenMessage<SubmitStreamRequest> = /*@__PURE__*/
+  messageDesc(file_forebay_task_v1_task, 4);
+
+/**
+ * @generated from message forebay.task.v1.SubmitStreamResponse
+ */
+export type SubmitStreamResponse = Message<"forebay.task.v1.SubmitStreamResponse"> & {
+  /**
+   * @generated from field: uint64 sequence = 1;
+   */
+  sequence: bigint;
+
+  /**
+   * @generated from oneof forebay.task.v1.SubmitStreamResponse.answer
+   */
+  answer: {
+    /**
+     * @generated from field: forebay.task.v1.SubmitResponse submitted = 2;
+     */
+    value: SubmitResponse;
+    case: "submitted";
+  } | {
+    /**
+     * Why the task was refused, or is not known to be kept; `code` says which.
+     *
+     * @generated from field: forebay.task.v1.Problem problem = 3;
+     */
+    value: Problem;
+    case: "problem";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message forebay.task.v1.SubmitStreamResponse.
+ * Use `create(SubmitStreamResponseSchema)` to create a new message.
+ */
+export const SubmitStreamResponseSchema: GenMessage<SubmitStreamResponse> = /*@__PURE__*/
+  messageDesc(file_forebay_task_v1_task, 5);
+
+/**
+ * @generated from message forebay.task.v1.WatchRequest
+ */
+export type WatchRequest = Message<"forebay.task.v1.WatchRequest"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * The last `position` that was seen; empty: from the beginning.
+   *
+   * @generated from field: string after = 2;
+   */
+  after: string;
+};
+
+/**
+ * Describes the message forebay.task.v1.WatchRequest.
+ * Use `create(WatchRequestSchema)` to create a new message.
+ */
+export const WatchRequestSchema: GenMessage<WatchRequest> = /*@__PURE__*/
+  messageDesc(file_forebay_task_v1_task, 6);
+
+/**
+ * @generated from message forebay.task.v1.WatchResponse
+ */
+export type WatchResponse = Message<"forebay.task.v1.WatchResponse"> & {
+  /**
+   * Where to resume after this event; empty for events that have no place of their own.
+   *
+   * @generated from field: string position = 1;
+   */
+  position: string;
+
+  /**
+   * @generated from oneof forebay.task.v1.WatchResponse.event
+   */
+  event: {
+    /**
+     * How the task stands: first of all, and whenever it changes before its end.
+     *
+     * @generated from field: forebay.task.v1.Task task = 2;
+     */
+    value: Task;
+    case: "task";
+  } | {
+    /**
+     * What was said before is void: another attempt begins to speak, from its first chunk.
+     *
+     * @generated from field: forebay.task.v1.Restart restart = 3;
+     */
+    value: Restart;
+    case: "restart";
+  } | {
+    /**
+     * @generated from field: forebay.task.v1.Chunk chunk = 4;
+     */
+    value: Chunk;
+    case: "chunk";
+  } | {
+    /**
+     * @generated from field: forebay.task.v1.Progress progress = 5;
+     */
+    value: Progress;
+    case: "progress";
+  } | {
+    /**
+     * The last one.
+     *
+     * @generated from field: forebay.task.v1.End end = 6;
+     */
+    value: End;
+    case: "end";
+  } | {
+    /**
+     * Nothing has happened; so that proxies let a quiet stream live.
+     *
+     * @generated from field: forebay.task.v1.Heartbeat heartbeat = 7;
+     */
+    value: Heartbeat;
+    case: "heartbeat";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message forebay.task.v1.WatchResponse.
+ * Use `create(WatchResponseSchema)` to create a new message.
+ */
+export const WatchResponseSchema: GenMessage<WatchResponse> = /*@__PURE__*/
+  messageDesc(file_forebay_task_v1_task, 7);
+
+/**
+ * @generated from message forebay.task.v1.Restart
+ */
+export type Restart = Message<"forebay.task.v1.Restart"> & {
+  /**
+   * @generated from field: uint32 generation = 1;
+   */
+  generation: number;
+
+  /**
+   * @generated from field: uint32 attempt = 2;
+   */
+  attempt: number;
+};
+
+/**
+ * Describes the message forebay.task.v1.Restart.
+ * Use `create(RestartSchema)` to create a new message.
+ */
+export const RestartSchema: GenMessage<Restart> = /*@__PURE__*/
+  messageDesc(file_forebay_task_v1_task, 8);
+
+/**
+ * A piece of the answer of an attempt under way.
+ *
+ * @generated from message forebay.task.v1.Chunk
+ */
+export type Chunk = Message<"forebay.task.v1.Chunk"> & {
+  /**
+   * @generated from field: uint32 attempt = 1;
+   */
+  attempt: number;
+
+  /**
+   * 1 for the attempt's first; grows by 1.
+   *
+   * @generated from field: uint32 number = 2;
+   */
+  number: number;
+
+  /**
+   * @generated from field: bytes payload = 3;
+   */
+  payload: Uint8Array;
+
+  /**
+   * @generated from field: string content_type = 4;
+   */
+  contentType: string;
+};
+
+/**
+ * Describes the message forebay.task.v1.Chunk.
+ * Use `create(ChunkSchema)` to create a new message.
+ */
+export const ChunkSchema: GenMessage<Chunk> = /*@__PURE__*/
+  messageDesc(file_forebay_task_v1_task, 9);
+
+/**
+ * @generated from message forebay.task.v1.Progress
+ */
+export type Progress = Message<"forebay.task.v1.Progress"> & {
+  /**
+   * @generated from field: uint32 attempt = 1;
+   */
+  attempt: number;
+
+  /**
+   * 0 to 1. Absent: nobody knows.
+   *
+   * @generated from field: optional double fraction = 2;
+   */
+  fraction?: number | undefined;
+
+  /**
+   * @generated from field: string message = 3;
+   */
+  message: string;
+};
+
+/**
+ * Describes the message forebay.task.v1.Progress.
+ * Use `create(ProgressSchema)` to create a new message.
+ */
+export const ProgressSchema: GenMessage<Progress> = /*@__PURE__*/
+  messageDesc(file_forebay_task_v1_task, 10);
+
+/**
+ * @generated from message forebay.task.v1.End
+ */
+export type End = Message<"forebay.task.v1.End"> & {
+  /**
+   * @generated from field: forebay.task.v1.Task task = 1;
+   */
+  task?: Task | undefined;
+
+  /**
+   * @generated from field: forebay.task.v1.Result result = 2;
+   */
+  result?: Result | undefined;
+};
+
+/**
+ * Describes the message forebay.task.v1.End.
+ * Use `create(EndSchema)` to create a new message.
+ */
+export const EndSchema: GenMessage<End> = /*@__PURE__*/
+  messageDesc(file_forebay_task_v1_task, 11);
+
+/**
+ * @generated from message forebay.task.v1.Heartbeat
+ */
+export type Heartbeat = Message<"forebay.task.v1.Heartbeat"> & {
+};
+
+/**
+ * Describes the message forebay.task.v1.Heartbeat.
+ * Use `create(HeartbeatSchema)` to create a new message.
+ */
+export const HeartbeatSchema: GenMessage<Heartbeat> = /*@__PURE__*/
+  messageDesc(file_forebay_task_v1_task, 12);
+
+/**
  * @generated from message forebay.task.v1.GetRequest
  */
 export type GetRequest = Message<"forebay.task.v1.GetRequest"> & {
@@ -165,7 +495,7 @@ export type GetRequest = Message<"forebay.task.v1.GetRequest"> & {
  * Use `create(GetRequestSchema)` to create a new message.
  */
 export const GetRequestSchema: GenMessage<GetRequest> = /*@__PURE__*/
-  messageDesc(file_forebay_task_v1_task, 2);
+  messageDesc(file_forebay_task_v1_task, 13);
 
 /**
  * @generated from message forebay.task.v1.GetResponse
@@ -189,7 +519,7 @@ export type GetResponse = Message<"forebay.task.v1.GetResponse"> & {
  * Use `create(GetResponseSchema)` to create a new message.
  */
 export const GetResponseSchema: GenMessage<GetResponse> = /*@__PURE__*/
-  messageDesc(file_forebay_task_v1_task, 3);
+  messageDesc(file_forebay_task_v1_task, 14);
 
 /**
  * @generated from message forebay.task.v1.CancelRequest
@@ -206,7 +536,7 @@ export type CancelRequest = Message<"forebay.task.v1.CancelRequest"> & {
  * Use `create(CancelRequestSchema)` to create a new message.
  */
 export const CancelRequestSchema: GenMessage<CancelRequest> = /*@__PURE__*/
-  messageDesc(file_forebay_task_v1_task, 4);
+  messageDesc(file_forebay_task_v1_task, 15);
 
 /**
  * @generated from message forebay.task.v1.CancelResponse
@@ -230,7 +560,7 @@ export type CancelResponse = Message<"forebay.task.v1.CancelResponse"> & {
  * Use `create(CancelResponseSchema)` to create a new message.
  */
 export const CancelResponseSchema: GenMessage<CancelResponse> = /*@__PURE__*/
-  messageDesc(file_forebay_task_v1_task, 5);
+  messageDesc(file_forebay_task_v1_task, 16);
 
 /**
  * @generated from message forebay.task.v1.Task
@@ -283,7 +613,7 @@ export type Task = Message<"forebay.task.v1.Task"> & {
  * Use `create(TaskSchema)` to create a new message.
  */
 export const TaskSchema: GenMessage<Task> = /*@__PURE__*/
-  messageDesc(file_forebay_task_v1_task, 6);
+  messageDesc(file_forebay_task_v1_task, 17);
 
 /**
  * The one final end of a task: the same for every reader, for ever (within one generation of the task).
@@ -321,7 +651,7 @@ export type Result = Message<"forebay.task.v1.Result"> & {
  * Use `create(ResultSchema)` to create a new message.
  */
 export const ResultSchema: GenMessage<Result> = /*@__PURE__*/
-  messageDesc(file_forebay_task_v1_task, 7);
+  messageDesc(file_forebay_task_v1_task, 18);
 
 /**
  * Why a task did not succeed; mirrors application/problem+json.
@@ -342,6 +672,20 @@ export type Problem = Message<"forebay.task.v1.Problem"> & {
    * @generated from field: string detail = 2;
    */
   detail: string;
+
+  /**
+   * Whether asking again, unchanged, can succeed.
+   *
+   * @generated from field: bool retryable = 3;
+   */
+  retryable: boolean;
+
+  /**
+   * The task it is about, where there is one.
+   *
+   * @generated from field: string task = 4;
+   */
+  task: string;
 };
 
 /**
@@ -349,7 +693,7 @@ export type Problem = Message<"forebay.task.v1.Problem"> & {
  * Use `create(ProblemSchema)` to create a new message.
  */
 export const ProblemSchema: GenMessage<Problem> = /*@__PURE__*/
-  messageDesc(file_forebay_task_v1_task, 8);
+  messageDesc(file_forebay_task_v1_task, 19);
 
 /**
  * @generated from enum forebay.task.v1.TaskState
@@ -435,7 +779,9 @@ export const TaskStateSchema: GenEnum<TaskState> = /*@__PURE__*/
  * Authentication, where the gateway asks for it: metadata `authorization: Bearer <key>`.
  *
  * Errors carry the gRPC status of the error table and, in metadata `forebay-error`, the table's code
- * (for example QUEUE_NOT_FOUND). UNAVAILABLE with code NOT_ACCEPTED means that nothing was kept: hand the task in
+ * (for example QUEUE_NOT_FOUND). `grpc-status-details-bin` holds the same as a google.rpc.Status: an ErrorInfo (reason:
+ * the code, domain: forebay, metadata: what the error is about), a RetryInfo where asking again can help, a BadRequest where a
+ * field is at fault. UNAVAILABLE with code NOT_ACCEPTED means that nothing was kept: hand the task in
  * again. UNAVAILABLE with code OUTCOME_UNKNOWN means that it may have been kept: hand it in again under the same
  * idempotency key.
  *
@@ -454,6 +800,30 @@ export const TaskService: GenService<{
     output: typeof SubmitResponseSchema;
   },
   /**
+   * Submit, and then its result as the answer: waits as long as the call's own deadline lets it (without one, the
+   * gateway's longest wait). DEADLINE_EXCEEDED, code RESULT_NOT_READY, with the task's id in metadata `forebay-task` when the
+   * task has not ended by then: it goes on, and Get or Watch will bring its result. A task that ended otherwise than well is
+   * the error that it ended with.
+   *
+   * @generated from rpc forebay.task.v1.TaskService.SubmitAndWait
+   */
+  submitAndWait: {
+    methodKind: "unary";
+    input: typeof SubmitAndWaitRequestSchema;
+    output: typeof SubmitAndWaitResponseSchema;
+  },
+  /**
+   * Many tasks over one stream: each request is answered by one response with the same `sequence`, in any order, as soon
+   * as the log has its task. A request that is refused does not end the stream.
+   *
+   * @generated from rpc forebay.task.v1.TaskService.SubmitStream
+   */
+  submitStream: {
+    methodKind: "bidi_streaming";
+    input: typeof SubmitStreamRequestSchema;
+    output: typeof SubmitStreamResponseSchema;
+  },
+  /**
    * Says how a task stands. With `wait` set, answers when the task has ended or the wait is over.
    * NOT_FOUND for an id that was never given out, is cut short or belongs to somebody else.
    *
@@ -463,6 +833,18 @@ export const TaskService: GenService<{
     methodKind: "unary";
     input: typeof GetRequestSchema;
     output: typeof GetResponseSchema;
+  },
+  /**
+   * Follows a task: how it stands now, then every change, chunk and progress as it comes, and at last its result, which ends
+   * the stream with OK. A stream that breaks is resumed at any gateway with `after` = the last `position` seen: nothing comes
+   * twice, and nothing is missing. UNAVAILABLE, code STOPPING: this gateway is about to stop; resume at another.
+   *
+   * @generated from rpc forebay.task.v1.TaskService.Watch
+   */
+  watch: {
+    methodKind: "server_streaming";
+    input: typeof WatchRequestSchema;
+    output: typeof WatchResponseSchema;
   },
   /**
    * Ends a task that has not ended as CANCELLED: one that waits is not handed out, one that runs is called off. Answers

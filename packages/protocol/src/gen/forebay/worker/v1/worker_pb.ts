@@ -14,6 +14,11 @@
 // with exactly one Outcome for that lease. The first Outcome counts. An Outcome for a lease that this session does not
 // hold (answered before, timed out, cancelled, or never given to it) changes nothing and comes back in `refused`.
 //
+// Partial output: while an attempt runs, its worker may send chunks of the answer and how far it has come (`outputs`).
+// They reach whoever watches the task, in order, and are kept until the task is forgotten. The worker holds to the limits in
+// `welcome`; of the chunks of one lease that are not in `kept` yet, at most `chunk_window_bytes` may be on the road. What
+// a worker sends for a lease that it does not hold is dropped without a word. The outcome goes after the last chunk.
+//
 // Liveness: whoever has been silent for `Welcome.heartbeat_ms` sends an empty message. A side that hears nothing for
 // `Welcome.lease_ms` ends the stream; the server then counts the attempts of that session as lost and retries them,
 // elsewhere if it can. Leave HTTP/2 keepalive off.
@@ -30,7 +35,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file forebay/worker/v1/worker.proto.
  */
 export const file_forebay_worker_v1_worker: GenFile = /*@__PURE__*/
-  fileDesc("Ch5mb3JlYmF5L3dvcmtlci92MS93b3JrZXIucHJvdG8SEWZvcmViYXkud29ya2VyLnYxIooBCg5TZXNzaW9uUmVxdWVzdBInCgVoZWxsbxgBIAEoCzIYLmZvcmViYXkud29ya2VyLnYxLkhlbGxvEg8KB2NyZWRpdHMYAiABKA0SLAoIb3V0Y29tZXMYAyADKAsyGi5mb3JlYmF5Lndvcmtlci52MS5PdXRjb21lEhAKCGRyYWluaW5nGAQgASgIIjgKBUhlbGxvEg4KBnF1ZXVlcxgBIAMoCRIOCgZ3b3JrZXIYAiABKAkSDwoHdmVyc2lvbhgDIAEoCSJ9CgdPdXRjb21lEg0KBWxlYXNlGAEgASgNEi0KB3N1Y2Nlc3MYAiABKAsyGi5mb3JlYmF5Lndvcmtlci52MS5TdWNjZXNzSAASLQoHZmFpbHVyZRgDIAEoCzIaLmZvcmViYXkud29ya2VyLnYxLkZhaWx1cmVIAEIFCgNlbmQiMAoHU3VjY2VzcxIPCgdwYXlsb2FkGAEgASgMEhQKDGNvbnRlbnRfdHlwZRgCIAEoCSJgCgdGYWlsdXJlEg8KB21lc3NhZ2UYASABKAkSLAoEa2luZBgCIAEoDjIeLmZvcmViYXkud29ya2VyLnYxLkZhaWx1cmVLaW5kEhYKDnJldHJ5X2FmdGVyX21zGAMgASgNIrgBCg9TZXNzaW9uUmVzcG9uc2USKwoHd2VsY29tZRgBIAEoCzIaLmZvcmViYXkud29ya2VyLnYxLldlbGNvbWUSLAoIYXR0ZW1wdHMYAiADKAsyGi5mb3JlYmF5Lndvcmtlci52MS5BdHRlbXB0EioKB2NhbmNlbHMYAyADKAsyGS5mb3JlYmF5Lndvcmtlci52MS5DYW5jZWwSDwoHcmVmdXNlZBgEIAMoDRINCgVkcmFpbhgFIAEoCCJLCgdXZWxjb21lEhQKDGhlYXJ0YmVhdF9tcxgBIAEoDRIQCghsZWFzZV9tcxgCIAEoDRIYChByZXN1bHRfYnl0ZXNfbWF4GAMgASgNIskBCgdBdHRlbXB0Eg0KBWxlYXNlGAEgASgNEg8KB3Rhc2tfaWQYAiABKAkSDgoGbnVtYmVyGAMgASgNEg0KBXF1ZXVlGAQgASgJEhAKA2tleRgFIAEoCUgAiAEBEg8KB3BheWxvYWQYBiABKAwSFAoMY29udGVudF90eXBlGAcgASgJEioKB2hlYWRlcnMYCCADKAsyGS5mb3JlYmF5Lndvcmtlci52MS5IZWFkZXISEgoKdGltZW91dF9tcxgJIAEoDUIGCgRfa2V5IiUKBkhlYWRlchIMCgRuYW1lGAEgASgJEg0KBXZhbHVlGAIgASgJIkgKBkNhbmNlbBINCgVsZWFzZRgBIAEoDRIvCgZyZWFzb24YAiABKA4yHy5mb3JlYmF5Lndvcmtlci52MS5DYW5jZWxSZWFzb24qdgoLRmFpbHVyZUtpbmQSHAoYRkFJTFVSRV9LSU5EX1VOU1BFQ0lGSUVEEAASGgoWRkFJTFVSRV9LSU5EX1JFVFJZQUJMRRABEhYKEkZBSUxVUkVfS0lORF9GSU5BTBACEhUKEUZBSUxVUkVfS0lORF9ERUFEEAMqigEKDENhbmNlbFJlYXNvbhIdChlDQU5DRUxfUkVBU09OX1VOU1BFQ0lGSUVEEAASGwoXQ0FOQ0VMX1JFQVNPTl9USU1FRF9PVVQQARIbChdDQU5DRUxfUkVBU09OX0NBTkNFTExFRBACEiEKHUNBTkNFTF9SRUFTT05fQVNTSUdOTUVOVF9MT1NUEAMyZQoNV29ya2VyU2VydmljZRJUCgdTZXNzaW9uEiEuZm9yZWJheS53b3JrZXIudjEuU2Vzc2lvblJlcXVlc3QaIi5mb3JlYmF5Lndvcmtlci52MS5TZXNzaW9uUmVzcG9uc2UoATABYgZwcm90bzM");
+  fileDesc("Ch5mb3JlYmF5L3dvcmtlci92MS93b3JrZXIucHJvdG8SEWZvcmViYXkud29ya2VyLnYxIrYBCg5TZXNzaW9uUmVxdWVzdBInCgVoZWxsbxgBIAEoCzIYLmZvcmViYXkud29ya2VyLnYxLkhlbGxvEg8KB2NyZWRpdHMYAiABKA0SLAoIb3V0Y29tZXMYAyADKAsyGi5mb3JlYmF5Lndvcmtlci52MS5PdXRjb21lEhAKCGRyYWluaW5nGAQgASgIEioKB291dHB1dHMYBSADKAsyGS5mb3JlYmF5Lndvcmtlci52MS5PdXRwdXQifgoGT3V0cHV0Eg0KBWxlYXNlGAEgASgNEikKBWNodW5rGAIgASgLMhguZm9yZWJheS53b3JrZXIudjEuQ2h1bmtIABIvCghwcm9ncmVzcxgDIAEoCzIbLmZvcmViYXkud29ya2VyLnYxLlByb2dyZXNzSABCCQoHY29udGVudCIuCgVDaHVuaxIPCgdwYXlsb2FkGAEgASgMEhQKDGNvbnRlbnRfdHlwZRgCIAEoCSI/CghQcm9ncmVzcxIVCghmcmFjdGlvbhgBIAEoAUgAiAEBEg8KB21lc3NhZ2UYAiABKAlCCwoJX2ZyYWN0aW9uIjgKBUhlbGxvEg4KBnF1ZXVlcxgBIAMoCRIOCgZ3b3JrZXIYAiABKAkSDwoHdmVyc2lvbhgDIAEoCSJ9CgdPdXRjb21lEg0KBWxlYXNlGAEgASgNEi0KB3N1Y2Nlc3MYAiABKAsyGi5mb3JlYmF5Lndvcmtlci52MS5TdWNjZXNzSAASLQoHZmFpbHVyZRgDIAEoCzIaLmZvcmViYXkud29ya2VyLnYxLkZhaWx1cmVIAEIFCgNlbmQiMAoHU3VjY2VzcxIPCgdwYXlsb2FkGAEgASgMEhQKDGNvbnRlbnRfdHlwZRgCIAEoCSJgCgdGYWlsdXJlEg8KB21lc3NhZ2UYASABKAkSLAoEa2luZBgCIAEoDjIeLmZvcmViYXkud29ya2VyLnYxLkZhaWx1cmVLaW5kEhYKDnJldHJ5X2FmdGVyX21zGAMgASgNIt8BCg9TZXNzaW9uUmVzcG9uc2USKwoHd2VsY29tZRgBIAEoCzIaLmZvcmViYXkud29ya2VyLnYxLldlbGNvbWUSLAoIYXR0ZW1wdHMYAiADKAsyGi5mb3JlYmF5Lndvcmtlci52MS5BdHRlbXB0EioKB2NhbmNlbHMYAyADKAsyGS5mb3JlYmF5Lndvcmtlci52MS5DYW5jZWwSDwoHcmVmdXNlZBgEIAMoDRINCgVkcmFpbhgFIAEoCBIlCgRrZXB0GAYgAygLMhcuZm9yZWJheS53b3JrZXIudjEuS2VwdCIlCgRLZXB0Eg0KBWxlYXNlGAEgASgNEg4KBmNodW5rcxgCIAEoDSKuAQoHV2VsY29tZRIUCgxoZWFydGJlYXRfbXMYASABKA0SEAoIbGVhc2VfbXMYAiABKA0SGAoQcmVzdWx0X2J5dGVzX21heBgDIAEoDRIXCg9jaHVua19ieXRlc19tYXgYBCABKA0SGgoSY2h1bmtfd2luZG93X2J5dGVzGAUgASgNEhIKCmNodW5rc19tYXgYBiABKA0SGAoQY2h1bmtzX2J5dGVzX21heBgHIAEoDSLJAQoHQXR0ZW1wdBINCgVsZWFzZRgBIAEoDRIPCgd0YXNrX2lkGAIgASgJEg4KBm51bWJlchgDIAEoDRINCgVxdWV1ZRgEIAEoCRIQCgNrZXkYBSABKAlIAIgBARIPCgdwYXlsb2FkGAYgASgMEhQKDGNvbnRlbnRfdHlwZRgHIAEoCRIqCgdoZWFkZXJzGAggAygLMhkuZm9yZWJheS53b3JrZXIudjEuSGVhZGVyEhIKCnRpbWVvdXRfbXMYCSABKA1CBgoEX2tleSIlCgZIZWFkZXISDAoEbmFtZRgBIAEoCRINCgV2YWx1ZRgCIAEoCSJICgZDYW5jZWwSDQoFbGVhc2UYASABKA0SLwoGcmVhc29uGAIgASgOMh8uZm9yZWJheS53b3JrZXIudjEuQ2FuY2VsUmVhc29uKnYKC0ZhaWx1cmVLaW5kEhwKGEZBSUxVUkVfS0lORF9VTlNQRUNJRklFRBAAEhoKFkZBSUxVUkVfS0lORF9SRVRSWUFCTEUQARIWChJGQUlMVVJFX0tJTkRfRklOQUwQAhIVChFGQUlMVVJFX0tJTkRfREVBRBADKooBCgxDYW5jZWxSZWFzb24SHQoZQ0FOQ0VMX1JFQVNPTl9VTlNQRUNJRklFRBAAEhsKF0NBTkNFTF9SRUFTT05fVElNRURfT1VUEAESGwoXQ0FOQ0VMX1JFQVNPTl9DQU5DRUxMRUQQAhIhCh1DQU5DRUxfUkVBU09OX0FTU0lHTk1FTlRfTE9TVBADMmUKDVdvcmtlclNlcnZpY2USVAoHU2Vzc2lvbhIhLmZvcmViYXkud29ya2VyLnYxLlNlc3Npb25SZXF1ZXN0GiIuZm9yZWJheS53b3JrZXIudjEuU2Vzc2lvblJlc3BvbnNlKAEwAWIGcHJvdG8z");
 
 /**
  * @generated from message forebay.worker.v1.SessionRequest
@@ -62,6 +67,13 @@ export type SessionRequest = Message<"forebay.worker.v1.SessionRequest"> & {
    * @generated from field: bool draining = 4;
    */
   draining: boolean;
+
+  /**
+   * Taken before `outcomes` of the same message.
+   *
+   * @generated from field: repeated forebay.worker.v1.Output outputs = 5;
+   */
+  outputs: Output[];
 };
 
 /**
@@ -70,6 +82,98 @@ export type SessionRequest = Message<"forebay.worker.v1.SessionRequest"> & {
  */
 export const SessionRequestSchema: GenMessage<SessionRequest> = /*@__PURE__*/
   messageDesc(file_forebay_worker_v1_worker, 0);
+
+/**
+ * Partial output of the attempt that holds this lease.
+ *
+ * @generated from message forebay.worker.v1.Output
+ */
+export type Output = Message<"forebay.worker.v1.Output"> & {
+  /**
+   * @generated from field: uint32 lease = 1;
+   */
+  lease: number;
+
+  /**
+   * @generated from oneof forebay.worker.v1.Output.content
+   */
+  content: {
+    /**
+     * @generated from field: forebay.worker.v1.Chunk chunk = 2;
+     */
+    value: Chunk;
+    case: "chunk";
+  } | {
+    /**
+     * @generated from field: forebay.worker.v1.Progress progress = 3;
+     */
+    value: Progress;
+    case: "progress";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message forebay.worker.v1.Output.
+ * Use `create(OutputSchema)` to create a new message.
+ */
+export const OutputSchema: GenMessage<Output> = /*@__PURE__*/
+  messageDesc(file_forebay_worker_v1_worker, 1);
+
+/**
+ * A piece of the answer. Chunks of one lease reach watchers in the order sent.
+ *
+ * @generated from message forebay.worker.v1.Chunk
+ */
+export type Chunk = Message<"forebay.worker.v1.Chunk"> & {
+  /**
+   * At most Welcome.chunk_bytes_max.
+   *
+   * @generated from field: bytes payload = 1;
+   */
+  payload: Uint8Array;
+
+  /**
+   * Media type of `payload`. Default: application/octet-stream.
+   *
+   * @generated from field: string content_type = 2;
+   */
+  contentType: string;
+};
+
+/**
+ * Describes the message forebay.worker.v1.Chunk.
+ * Use `create(ChunkSchema)` to create a new message.
+ */
+export const ChunkSchema: GenMessage<Chunk> = /*@__PURE__*/
+  messageDesc(file_forebay_worker_v1_worker, 2);
+
+/**
+ * How far the attempt has come; of several in a short time only the last is told.
+ *
+ * @generated from message forebay.worker.v1.Progress
+ */
+export type Progress = Message<"forebay.worker.v1.Progress"> & {
+  /**
+   * 0 to 1. Absent: nobody knows.
+   *
+   * @generated from field: optional double fraction = 1;
+   */
+  fraction?: number | undefined;
+
+  /**
+   * One sentence for a person; cut after 1,024 bytes.
+   *
+   * @generated from field: string message = 2;
+   */
+  message: string;
+};
+
+/**
+ * Describes the message forebay.worker.v1.Progress.
+ * Use `create(ProgressSchema)` to create a new message.
+ */
+export const ProgressSchema: GenMessage<Progress> = /*@__PURE__*/
+  messageDesc(file_forebay_worker_v1_worker, 3);
 
 /**
  * @generated from message forebay.worker.v1.Hello
@@ -102,7 +206,7 @@ export type Hello = Message<"forebay.worker.v1.Hello"> & {
  * Use `create(HelloSchema)` to create a new message.
  */
 export const HelloSchema: GenMessage<Hello> = /*@__PURE__*/
-  messageDesc(file_forebay_worker_v1_worker, 1);
+  messageDesc(file_forebay_worker_v1_worker, 4);
 
 /**
  * What the worker says of one lease.
@@ -138,7 +242,7 @@ export type Outcome = Message<"forebay.worker.v1.Outcome"> & {
  * Use `create(OutcomeSchema)` to create a new message.
  */
 export const OutcomeSchema: GenMessage<Outcome> = /*@__PURE__*/
-  messageDesc(file_forebay_worker_v1_worker, 2);
+  messageDesc(file_forebay_worker_v1_worker, 5);
 
 /**
  * @generated from message forebay.worker.v1.Success
@@ -164,7 +268,7 @@ export type Success = Message<"forebay.worker.v1.Success"> & {
  * Use `create(SuccessSchema)` to create a new message.
  */
 export const SuccessSchema: GenMessage<Success> = /*@__PURE__*/
-  messageDesc(file_forebay_worker_v1_worker, 3);
+  messageDesc(file_forebay_worker_v1_worker, 6);
 
 /**
  * @generated from message forebay.worker.v1.Failure
@@ -195,7 +299,7 @@ export type Failure = Message<"forebay.worker.v1.Failure"> & {
  * Use `create(FailureSchema)` to create a new message.
  */
 export const FailureSchema: GenMessage<Failure> = /*@__PURE__*/
-  messageDesc(file_forebay_worker_v1_worker, 4);
+  messageDesc(file_forebay_worker_v1_worker, 7);
 
 /**
  * @generated from message forebay.worker.v1.SessionResponse
@@ -233,6 +337,13 @@ export type SessionResponse = Message<"forebay.worker.v1.SessionResponse"> & {
    * @generated from field: bool drain = 5;
    */
   drain: boolean;
+
+  /**
+   * How many chunks of each of these leases are durable by now.
+   *
+   * @generated from field: repeated forebay.worker.v1.Kept kept = 6;
+   */
+  kept: Kept[];
 };
 
 /**
@@ -240,7 +351,31 @@ export type SessionResponse = Message<"forebay.worker.v1.SessionResponse"> & {
  * Use `create(SessionResponseSchema)` to create a new message.
  */
 export const SessionResponseSchema: GenMessage<SessionResponse> = /*@__PURE__*/
-  messageDesc(file_forebay_worker_v1_worker, 5);
+  messageDesc(file_forebay_worker_v1_worker, 8);
+
+/**
+ * @generated from message forebay.worker.v1.Kept
+ */
+export type Kept = Message<"forebay.worker.v1.Kept"> & {
+  /**
+   * @generated from field: uint32 lease = 1;
+   */
+  lease: number;
+
+  /**
+   * All of this lease so far.
+   *
+   * @generated from field: uint32 chunks = 2;
+   */
+  chunks: number;
+};
+
+/**
+ * Describes the message forebay.worker.v1.Kept.
+ * Use `create(KeptSchema)` to create a new message.
+ */
+export const KeptSchema: GenMessage<Kept> = /*@__PURE__*/
+  messageDesc(file_forebay_worker_v1_worker, 9);
 
 /**
  * @generated from message forebay.worker.v1.Welcome
@@ -266,6 +401,33 @@ export type Welcome = Message<"forebay.worker.v1.Welcome"> & {
    * @generated from field: uint32 result_bytes_max = 3;
    */
   resultBytesMax: number;
+
+  /**
+   * Largest Chunk.payload in bytes; a larger one ends the stream with RESOURCE_EXHAUSTED. 0: this server takes no partial
+   * output.
+   *
+   * @generated from field: uint32 chunk_bytes_max = 4;
+   */
+  chunkBytesMax: number;
+
+  /**
+   * Bytes of chunks of one lease that may be on the road; passing it ends the stream with RESOURCE_EXHAUSTED.
+   *
+   * @generated from field: uint32 chunk_window_bytes = 5;
+   */
+  chunkWindowBytes: number;
+
+  /**
+   * Chunks of one attempt, and their bytes together; passing one of them ends the task `dead` with code OUTPUT_TOO_LARGE.
+   *
+   * @generated from field: uint32 chunks_max = 6;
+   */
+  chunksMax: number;
+
+  /**
+   * @generated from field: uint32 chunks_bytes_max = 7;
+   */
+  chunksBytesMax: number;
 };
 
 /**
@@ -273,7 +435,7 @@ export type Welcome = Message<"forebay.worker.v1.Welcome"> & {
  * Use `create(WelcomeSchema)` to create a new message.
  */
 export const WelcomeSchema: GenMessage<Welcome> = /*@__PURE__*/
-  messageDesc(file_forebay_worker_v1_worker, 6);
+  messageDesc(file_forebay_worker_v1_worker, 10);
 
 /**
  * One hand-over of a task.
@@ -342,7 +504,7 @@ export type Attempt = Message<"forebay.worker.v1.Attempt"> & {
  * Use `create(AttemptSchema)` to create a new message.
  */
 export const AttemptSchema: GenMessage<Attempt> = /*@__PURE__*/
-  messageDesc(file_forebay_worker_v1_worker, 7);
+  messageDesc(file_forebay_worker_v1_worker, 11);
 
 /**
  * @generated from message forebay.worker.v1.Header
@@ -364,7 +526,7 @@ export type Header = Message<"forebay.worker.v1.Header"> & {
  * Use `create(HeaderSchema)` to create a new message.
  */
 export const HeaderSchema: GenMessage<Header> = /*@__PURE__*/
-  messageDesc(file_forebay_worker_v1_worker, 8);
+  messageDesc(file_forebay_worker_v1_worker, 12);
 
 /**
  * @generated from message forebay.worker.v1.Cancel
@@ -386,7 +548,7 @@ export type Cancel = Message<"forebay.worker.v1.Cancel"> & {
  * Use `create(CancelSchema)` to create a new message.
  */
 export const CancelSchema: GenMessage<Cancel> = /*@__PURE__*/
-  messageDesc(file_forebay_worker_v1_worker, 9);
+  messageDesc(file_forebay_worker_v1_worker, 13);
 
 /**
  * @generated from enum forebay.worker.v1.FailureKind
