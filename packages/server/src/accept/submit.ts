@@ -30,6 +30,8 @@ export interface Submission {
   readonly idempotencyKey: string | null
   /** How long the caller would wait for the end; 0: not at all. */
   readonly waitMs: number
+  /** URL to be called when the task has ended, as the caller wrote it: it is checked on the way. Default: none. */
+  readonly callback?: string | null
 }
 
 export interface Kept {
