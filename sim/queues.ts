@@ -67,6 +67,8 @@ function queue(name: string, other: Partial<QueueOptions>): QueueOptions {
     retry: RETRY,
     breaker: null,
     onExhausted: 'dead',
+    resultTopic: null,
+    onClientGone: 'continue',
     schedule: [],
     idempotency: { required: false, windowMs: RETENTION_MS },
     schema: null,

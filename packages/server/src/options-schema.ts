@@ -33,6 +33,14 @@ const httpField = object("The gateway's door for callers.", {
     min: 0,
     max: 1_000_000,
   }),
+  waitersPerPrincipalMax: integer(
+    'The same for the callers of one principal, where `auth.keys` are configured; beyond it 202 at once.',
+    { default: 5_000, min: 0, max: 1_000_000 },
+  ),
+  watchersPerPrincipalMax: integer(
+    'Tasks that one principal may follow at once, where `auth.keys` are configured; beyond it 429.',
+    { default: 10_000, min: 0, max: 1_000_000 },
+  ),
   acceptingMax: size('Bytes of bodies that may be on their way into the log at once; beyond it 429.', {
     default: '64MiB',
     min: '1KiB',
@@ -134,6 +142,12 @@ const queueField = object('The policy of one queue.', {
     ['dead', 'park'],
     'dead',
   ),
+  onClientGone: choice(
+    'What becomes of a task whose caller waits for the result (`Prefer: wait`) and goes away before it is there. cancel: it ' +
+      'is cancelled.',
+    ['continue', 'cancel'],
+    'continue',
+  ),
   schedule: scheduleField,
   idempotency: idempotencyField,
   schema: bodySchemaField,
@@ -146,6 +160,10 @@ const queueField = object('The policy of one queue.', {
   topic: text('Topic that holds its tasks. Default: forebay.tasks.NAME.', {
     pattern: '^[A-Za-z0-9._-]{1,200}$',
     rule: "Use up to 200 letters, digits, '.', '_' and '-'.",
+  }),
+  resultTopic: text('Topic that gets a copy of each result, for other services. Queues may share one. Default: none.', {
+    pattern: '^(?!\\.{1,2}$)[A-Za-z0-9._-]{1,200}$',
+    rule: "Use up to 200 letters, digits, '.', '_' and '-'; not '.' or '..' alone.",
   }),
 })
 

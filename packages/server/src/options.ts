@@ -99,6 +99,10 @@ export interface HttpOptions {
   readonly waitersMax: number
   /** Streams (SSE, WebSocket, gRPC Watch) that may follow tasks at once; beyond it 429. Default 20,000. */
   readonly watchersMax: number
+  /** The same for one principal, where keys are configured. Default 5,000. */
+  readonly waitersPerPrincipalMax: number
+  /** Default 10,000. */
+  readonly watchersPerPrincipalMax: number
   /** Bytes of bodies that may be on their way into the log at once; beyond it 429. Default 64 MiB. */
   readonly acceptingBytesMax: number
 }
@@ -144,10 +148,14 @@ export interface QueueOptions {
   readonly retry: RetryOptions
   /** Null never opens. */
   readonly breaker: BreakerOptions | null
+  /** What becomes of a task whose caller waits for its result and goes away before it is there. Default 'continue'. */
+  readonly onClientGone: 'continue' | 'cancel'
   /** What becomes of a task whose attempts are used up. Default 'dead'; 'park' also halts its key. */
   readonly onExhausted: 'dead' | 'park'
   readonly schedule: readonly ScheduleOptions[]
   readonly idempotency: IdempotencyOptions
+  /** Each result is copied there for other services; null for none. Several queues may share one. */
+  readonly resultTopic: string | null
   /** JSON Schema (2020-12) that bodies must meet; null accepts any bytes. */
   readonly schema: object | null
   readonly bodyBytesMax: number

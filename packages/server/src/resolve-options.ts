@@ -65,6 +65,8 @@ function resolveRead(read: ReadOptions, place: Place, context: ResolveContext): 
       waitMaxMs: http.waitMax,
       waitersMax: http.waitersMax,
       watchersMax: http.watchersMax,
+      waitersPerPrincipalMax: http.waitersPerPrincipalMax,
+      watchersPerPrincipalMax: http.watchersPerPrincipalMax,
       acceptingBytesMax: http.acceptingMax,
     },
     grpc: { ...grpc.listen, sessionsMax: grpc.sessionsMax, leaseMs: grpc.lease },

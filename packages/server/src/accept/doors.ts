@@ -1,5 +1,6 @@
 import type { Broker, Clock, Random } from '@forebay/broker'
 import type { LargeBodies } from '../blobs/large-bodies.ts'
+import { resultPublisher, resultTopics } from '../finish/result-topics.ts'
 import type { ServerOptions } from '../options.ts'
 import type { Replies } from '../reply/replies.ts'
 import type { Store } from '../store/store.ts'
@@ -14,10 +15,12 @@ import type { Health } from './health-answers.ts'
 import { createHttpDoor, type HttpDoor } from './http-door.ts'
 import { createLargeAnswers } from './large-answers.ts'
 import { authenticator, operatorsAmong } from './principal.ts'
+import { PrincipalSlots } from './principal-slots.ts'
 import { createReadTask } from './read-task.ts'
 import { createSubmit } from './submit.ts'
 import { createTaskIds, type TaskIdKeys } from './task-id.ts'
 import { taskOwner } from './task-owner.ts'
+import { createOpenWatch } from './watching.ts'
 
 /** The first step of a task: every door into it, and the one road behind them. */
 export interface Doors {
@@ -62,10 +65,22 @@ export function createDoors(parts: DoorsParts): Doors {
   const { large = null } = parts
   const submit = createSubmit({ broker, replies, store, large, ids, clock, telemetry })
   const largeAnswers = createLargeAnswers({ blobs: large?.blobs ?? null, retentionMs, clock })
-  const readTask = createReadTask({ ids, broker, replies, clock, retentionMs })
+  const topics = resultTopics(options.queues.values(), broker.capabilities.recordBytesMax)
+  const publishResult = resultPublisher({ broker, topics, clock, log: telemetry.log })
+  const readTask = createReadTask({ ids, publishResult, replies, clock, retentionMs })
+  const openWatch = createOpenWatch({
+    ids,
+    replies,
+    readTask,
+    slots: auth.keys.length === 0 ? null : new PrincipalSlots(http.watchersPerPrincipalMax),
+    watchersMax: http.watchersMax,
+    stopping: () => admission.stopping,
+    clock,
+    retentionMs,
+  })
   const isOperator = operatorsAmong(auth.keys)
   const ownerOf = taskOwner({ ids, isOperator, keys: auth.keys })
-  const cancelTask = createCancelTask({ broker, replies, readTask, ownerOf, clock, telemetry })
+  const cancelTask = createCancelTask({ broker, publishResult, replies, readTask, ownerOf, clock, telemetry })
   const road = {
     http,
     queues,
@@ -74,6 +89,7 @@ export function createDoors(parts: DoorsParts): Doors {
     submit,
     readTask,
     cancelTask,
+    openWatch,
     largeAnswers,
     retentionMs,
     delays,

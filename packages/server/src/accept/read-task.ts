@@ -1,7 +1,7 @@
-import type { Broker, Clock } from '@forebay/broker'
+import type { Clock } from '@forebay/broker'
 import { ForebayError } from '@forebay/protocol'
-import { resultRecord } from '../records.ts'
 import type { Replies, TaskView } from '../reply/replies.ts'
+import type { Result } from '../task.ts'
 import type { TaskIdParts, TaskIds } from './task-id.ts'
 
 export interface TaskRead {
@@ -18,7 +18,8 @@ export type ReadTask = (text: string, owner: string, waitMs: number, signal?: Ab
 
 export interface ReadTaskParts {
   readonly ids: TaskIds
-  readonly broker: Broker
+  /** Puts a result into the log, and its copy where its queue has a topic for those. */
+  readonly publishResult: (result: Result, lane: number) => Promise<void>
   readonly replies: Replies
   readonly clock: Clock
   readonly retentionMs: number
@@ -27,21 +28,13 @@ export interface ReadTaskParts {
 /** A result that was published at the last moment may still be on its way to the store. ms */
 export const EXPIRED_GRACE_MS = 10_000
 
-export function createReadTask({ ids, broker, replies, clock, retentionMs }: ReadTaskParts): ReadTask {
+export function createReadTask({ ids, publishResult, replies, clock, retentionMs }: ReadTaskParts): ReadTask {
   return async (text, owner, waitMs, signal) => {
     const id = ids.read(text, owner)
-    if (id === null) throw new ForebayError('TASK_NOT_FOUND', 'There is no task of this id, or it is not yours.')
+    if (id === null) throw taskNotFound()
     const view = await replies.read(id, waitMs, signal)
-    if (view !== null) {
-      if (view.owner !== owner)
-        throw new ForebayError('TASK_NOT_FOUND', 'There is no task of this id, or it is not yours.')
-    }
     const nowMs = clock.wallMs()
-    // The store removes it at about the same time.
-    const endedAtMs = view === null ? id.deadlineAtMs : view.finishedAtMs
-    if (endedAtMs !== null && nowMs > endedAtMs + retentionMs) {
-      throw new ForebayError('TASK_GONE', 'This task ended longer ago than results are kept.')
-    }
+    refuseUnreadable(id, view, owner, nowMs, retentionMs)
     if (view !== null) return { id, view }
     if (nowMs <= id.deadlineAtMs + EXPIRED_GRACE_MS) return { id, view: null }
     return { id, view: await expire(id, owner) }
@@ -57,13 +50,31 @@ export function createReadTask({ ids, broker, replies, clock, retentionMs }: Rea
     const end = { state: 'expired', fault: { code: 'TASK_EXPIRED', detail } } as const
     const { id: taskId, queue, lane, deadlineAtMs: finishedAtMs } = id
     try {
-      await broker.publish([
-        resultRecord({ taskId, queue, owner, attempts: 0, generation: 0, finishedAtMs, end }, lane),
-      ])
+      await publishResult({ taskId, queue, owner, attempts: 0, generation: 0, finishedAtMs, end }, lane)
     } catch {
       return null
     }
     return replies.read(id, STORED_WITHIN_MS)
+  }
+}
+
+export function taskNotFound(): ForebayError {
+  return new ForebayError('TASK_NOT_FOUND', 'There is no task of this id, or it is not yours.')
+}
+
+/** Throws TASK_NOT_FOUND for what somebody else wrote under this id, TASK_GONE past retention. */
+export function refuseUnreadable(
+  id: TaskIdParts,
+  view: TaskView | null,
+  owner: string,
+  nowMs: number,
+  retentionMs: number,
+): void {
+  if (view !== null && view.owner !== owner) throw taskNotFound()
+  // The store removes it at about the same time.
+  const endedAtMs = view === null ? id.deadlineAtMs : view.finishedAtMs
+  if (endedAtMs !== null && nowMs > endedAtMs + retentionMs) {
+    throw new ForebayError('TASK_GONE', 'This task ended longer ago than results are kept.')
   }
 }
 

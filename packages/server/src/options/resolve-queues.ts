@@ -51,8 +51,10 @@ function resolveQueue(
     retry: queue.retry,
     breaker: queue.breaker,
     onExhausted: queue.onExhausted,
+    onClientGone: queue.onClientGone,
     schedule: [...queue.schedule].map(([schedule, entry]) => ({ name: schedule, ...entry })),
     idempotency: { required: queue.idempotency.required, windowMs: queue.idempotency.window ?? read.retention },
+    resultTopic: queue.resultTopic,
     schema: resolveSchema(name, queue.schema, place.at('schema'), files),
     bodyBytesMax: queue.bodyMax ?? read.http.bodyMax,
     partitions: queue.partitions ?? read.partitions,
@@ -94,7 +96,10 @@ function refuseRouteConflicts(queues: ReadonlyMap<string, QueueOptions>, place: 
   }
 }
 
-/** Each queue has a topic and a dead-letter topic; none may be another's, nor one of Forebay's own. */
+/**
+ * Each queue has a topic and a dead-letter topic; none may be another's, nor one of Forebay's own. Topics of results may
+ * be shared, but they are none of these.
+ */
 function refuseTopicConflicts(queues: ReadonlyMap<string, QueueOptions>, place: Place): void {
   const owners = new Map([
     [RESULTS_TOPIC, 'Forebay itself'],
@@ -109,5 +114,10 @@ function refuseTopicConflicts(queues: ReadonlyMap<string, QueueOptions>, place: 
     }
     owners.set(topic, `the queue ${quote(name)}`)
     owners.set(deadTopic(topic), `the dead letters of the queue ${quote(name)}`)
+  }
+  for (const { name, resultTopic } of queues.values()) {
+    if (resultTopic === null || !owners.has(resultTopic)) continue
+    const message = `The topic ${resultTopic} is used by ${owners.get(resultTopic)} already.`
+    place.at(name, 'resultTopic').refuse(resultTopic, message, 'Name another topic.')
   }
 }

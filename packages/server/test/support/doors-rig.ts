@@ -186,6 +186,8 @@ const HTTP: HttpOptions = {
   waitMaxMs: 60_000,
   waitersMax: 10_000,
   watchersMax: 10_000,
+  waitersPerPrincipalMax: 5_000,
+  watchersPerPrincipalMax: 10_000,
   acceptingBytesMax: 67_108_864,
 }
 

@@ -5,6 +5,8 @@ export const PLAIN_POLICIES = {
   fairness: null,
   breaker: null,
   onExhausted: 'dead',
+  resultTopic: null,
+  onClientGone: 'continue',
   schedule: [],
   idempotency: { required: false, windowMs: 3_600_000 },
 } as const
