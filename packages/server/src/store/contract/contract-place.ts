@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { EndState, Note, Result } from '../../task.ts'
+import type { EndState, Note, Output, Result } from '../../task.ts'
 import type { RecordedEntry, Store } from '../store.ts'
 import type { StoreContractOptions, StoreHarness } from './contract.ts'
 import { ManualClock } from './manual-clock.ts'
@@ -62,17 +62,21 @@ export function note(taskId: string, state: Note['state'], attempts: number, atM
   return { taskId, queue: 'orders', owner: 'anna', state, attempts, generation: 0, atMs, fault }
 }
 
+/** What may be read from a lane. */
+export type Fact = Result | Note | Output
+
 /** Entries at the offsets from `first` on. */
-export function entries(first: number, ...facts: readonly (Result | Note)[]): readonly RecordedEntry[] {
-  return facts.map((fact, index) =>
-    'end' in fact
-      ? { kind: 'result', offset: first + index, result: fact }
-      : { kind: 'note', offset: first + index, note: fact },
-  )
+export function entries(first: number, ...facts: readonly Fact[]): readonly RecordedEntry[] {
+  return facts.map((fact, index) => {
+    const offset = first + index
+    if ('end' in fact) return { kind: 'result', offset, result: fact }
+    if ('run' in fact) return { kind: 'output', offset, output: fact }
+    return { kind: 'note', offset, note: fact }
+  })
 }
 
 /** Applies to partition 0 from `first` on. */
-export async function apply(store: Store, first: number, ...facts: readonly (Result | Note)[]): Promise<number> {
+export async function apply(store: Store, first: number, ...facts: readonly Fact[]): Promise<number> {
   const batch = {
     topic: TOPIC,
     partition: 0,

@@ -5,6 +5,7 @@ import { ContractPlace } from './contract-place.ts'
 import { crashTests } from './crash-tests.ts'
 import { generationTests } from './generation-tests.ts'
 import { lifecycleTests } from './lifecycle-tests.ts'
+import { outputTests } from './output-tests.ts'
 import { parkingTests } from './parking-tests.ts'
 import { positionTests } from './position-tests.ts'
 import { reservationTests } from './reservation-tests.ts'
@@ -63,13 +64,18 @@ export function storeContract(name: string, makeHarness: () => StoreHarness): vo
     describe('reservations', () => reservationTests(place))
     describe('retention', { skip: harness.skipRetention ?? false }, () => retentionTests(place))
     describe('crashes', () => crashTests(place, harness))
-    describe('parking', { skip: withoutParking(harness, place().options) }, () => parkingTests(place, harness))
+    describe('outputs', { skip: without('outputs', harness, place().options) }, () => outputTests(place, harness))
+    describe('parking', { skip: without('parking', harness, place().options) }, () => parkingTests(place, harness))
     describe('opening and closing', () => lifecycleTests(place))
   })
 }
 
-/** The reason, where the adapter keeps no parked tasks. */
-function withoutParking(harness: StoreHarness, options: StoreContractOptions): string | false {
-  const { parking, capabilities } = harness.connect('never-opened', options)
-  return parking === null && `${capabilities.name} parks no tasks: ${capabilities.cannot.join(' ')}`
+/** The reason, where the adapter does not keep what the part promises. */
+function without(
+  part: 'parking' | 'outputs' | 'callbacks',
+  harness: StoreHarness,
+  options: StoreContractOptions,
+): string | false {
+  const { [part]: kept, capabilities } = harness.connect('never-opened', options)
+  return kept === null && `${capabilities.name} keeps no ${part}: ${capabilities.cannot.join(' ')}`
 }

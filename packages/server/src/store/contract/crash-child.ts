@@ -1,13 +1,14 @@
 import type { Store } from '../store.ts'
 import type { StoreContractOptions } from './contract.ts'
 import { apply, succeeded } from './contract-place.ts'
+import { CHILD_STREAM_PARTITION, OutputChild } from './crash-child-output.ts'
 import { ParkingChild } from './crash-child-parking.ts'
 import { ManualClock } from './manual-clock.ts'
 
 /**
  * Applies one batch after another, two results each, to partition 0 from the stored position on, and writes each
- * batch's `next` once it is durable; beside it claims a key and writes that, and parks, takes and removes rows. Until it
- * is killed.
+ * batch's `next` once it is durable; beside it claims a key and writes that, parks, takes and removes rows, and has a
+ * task say something. Until it is killed.
  */
 const [url, argument, place, options] = process.argv.slice(2) as [string, string, string, string]
 const { connect } = (await import(url)) as {
@@ -16,7 +17,9 @@ const { connect } = (await import(url)) as {
 const store = connect(argument, place, { ...(JSON.parse(options) as StoreContractOptions), clock: new ManualClock() })
 await store.open()
 const parked = store.parking === null ? null : await ParkingChild.begin(store.parking)
-let next = (await store.positions('results')).get(0) ?? 0
+const positions = await store.positions('results')
+const saying = store.outputs === null ? null : new OutputChild(store, positions.get(CHILD_STREAM_PARTITION) ?? 0)
+let next = positions.get(0) ?? 0
 for (;;) {
   const results = [succeeded(`t${next}`, `${next}`), succeeded(`t${next + 1}`, `${next + 1}`)]
   const claim = { principal: 'anna', route: 'orders', key: `k${next}` }
@@ -24,6 +27,7 @@ for (;;) {
     apply(store, next, ...results),
     store.reserve({ ...claim, taskId: `t${next}`, fingerprint: 'f', windowMs: 60_000 }),
     parked?.step(next),
+    saying?.step(),
   ])
   next += 2
   process.stdout.write(`${next}\n`)
