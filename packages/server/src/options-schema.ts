@@ -12,6 +12,7 @@ import { address, choice, duration, flag, integer, path, size, text } from './op
 import { scheduleField } from './options/schedule-field.ts'
 import { postgresField, storeField } from './options/store-field.ts'
 import { targetField } from './options/target-field.ts'
+import { webhooksField } from './options/webhooks-field.ts'
 import type { Role } from './options.ts'
 
 /**
@@ -46,6 +47,7 @@ const httpField = object("The gateway's door for callers.", {
     min: '1KiB',
     max: '4GiB',
   }),
+  docsOpen: flag('Shows /openapi.json and /docs to callers without an access key as well.', false),
 })
 
 const grpcField = object('The door for workers, and for callers who speak gRPC.', {
@@ -191,6 +193,7 @@ export const optionsField = object('Configuration of Forebay. Everything has a d
   auth: object('Who may call.', {
     keys: list({ about: 'Keys. None: everybody may call, as anonymous.', absent: [], written: [] }, accessKeyField),
   }),
+  webhooks: webhooksField,
   partitions: integer('Partitions of topics that have to be made.', { default: 12, min: 1, max: 1_000 }),
   retention: duration('How long task and result records, and results in the store, are kept.', {
     default: '24h',

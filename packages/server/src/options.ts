@@ -17,6 +17,7 @@ export interface ServerOptions {
   readonly http: HttpOptions
   readonly grpc: GrpcOptions
   readonly auth: AuthOptions
+  readonly webhooks: WebhookOptions
   readonly queues: ReadonlyMap<string, QueueOptions>
   /** Partitions of topics that have to be made. Default 12. */
   readonly partitions: number
@@ -105,6 +106,8 @@ export interface HttpOptions {
   readonly watchersPerPrincipalMax: number
   /** Bytes of bodies that may be on their way into the log at once; beyond it 429. Default 64 MiB. */
   readonly acceptingBytesMax: number
+  /** Shows /openapi.json and /docs to callers without an access key as well. Default false. */
+  readonly docsOpen: boolean
 }
 
 export interface GrpcOptions {
@@ -119,6 +122,30 @@ export interface GrpcOptions {
 export interface AuthOptions {
   /** Empty: everybody is the principal 'anonymous'. */
   readonly keys: readonly AccessKey[]
+}
+
+/** Calls to URLs of callers when their tasks have ended. */
+export interface WebhookOptions {
+  /** What calls are signed with, current first; empty: callbacks are refused. Secret. */
+  readonly secrets: readonly string[]
+  /** Instead of those, by principal. Secret. */
+  readonly principals: ReadonlyMap<string, readonly string[]>
+  /** Default 443. */
+  readonly ports: ReadonlySet<number>
+  /** Hosts, addresses and networks that may be called although they are not public. */
+  readonly allow: readonly string[]
+  /** Authorities to trust beside the well-known ones, PEM. */
+  readonly ca: string | null
+  /** Empty: the system's. */
+  readonly dns: readonly string[]
+  /** Longest call. Default 10 s. ms */
+  readonly timeoutMs: number
+  /** Between one call and the next; then the callback is given up. ms */
+  readonly waitsMs: readonly number[]
+  /** Calls of this process at once. Default 64. */
+  readonly concurrency: number
+  /** Calls to one host at once. Default 4. */
+  readonly perHost: number
 }
 
 export interface QueueOptions {

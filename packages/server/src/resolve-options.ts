@@ -8,6 +8,7 @@ import { resolveBlobs } from './options/resolve-blobs.ts'
 import { resolveQueues } from './options/resolve-queues.ts'
 import { formatSize } from './options/size.ts'
 import { resolveStore } from './options/store-field.ts'
+import { resolveWebhooks } from './options/webhooks-field.ts'
 import type { AuthOptions, Role, ServerOptions } from './options.ts'
 import { type GivenOptions, optionsField, type ReadOptions } from './options-schema.ts'
 import { LOG_OWNER, SCHEDULE_OWNER } from './records.ts'
@@ -68,9 +69,11 @@ function resolveRead(read: ReadOptions, place: Place, context: ResolveContext): 
       waitersPerPrincipalMax: http.waitersPerPrincipalMax,
       watchersPerPrincipalMax: http.watchersPerPrincipalMax,
       acceptingBytesMax: http.acceptingMax,
+      docsOpen: http.docsOpen,
     },
     grpc: { ...grpc.listen, sessionsMax: grpc.sessionsMax, leaseMs: grpc.lease },
     auth: resolveAuth(read, place.at('auth', 'keys')),
+    webhooks: resolveWebhooks(read, place.at('webhooks'), files),
     queues: resolveQueues(read, place.at('queues'), files, parkingPlace(broker, store)),
     partitions: read.partitions,
     retentionMs: read.retention,
