@@ -40,4 +40,4 @@ export function routeShape(route: RouteOptions): string {
 }
 
 const SEGMENT = /^([A-Za-z0-9._~-]+|\{[A-Za-z][A-Za-z0-9_]*\})$/
-const RESERVED: ReadonlySet<string> = new Set(['v1', 'livez', 'readyz', 'metrics', 'openapi.json'])
+const RESERVED: ReadonlySet<string> = new Set(['v1', 'livez', 'readyz', 'metrics', 'openapi.json', 'docs'])
