@@ -18,7 +18,7 @@ import {
 import { pino } from 'pino'
 import { WORKER_SERVER_OPTIONS } from '../src/execute/worker-server-options.ts'
 import { WorkerSessions, type WorkerSessionsOptions } from '../src/execute/worker-sessions.ts'
-import { type Attempt, type OutputSink, PLAIN_TASK, type Task } from '../src/task.ts'
+import { type Attempt, type ChunkContent, type OutputSink, PLAIN_TASK, type Task } from '../src/task.ts'
 import { createMetrics } from '../src/telemetry.ts'
 
 export const NEVER = new AbortController().signal
@@ -42,6 +42,42 @@ export function attemptOf(given: Partial<Task> = {}, over: Partial<Attempt> = {}
 }
 
 const UNHEARD: OutputSink = { chunk: () => Promise.resolve(true), progress: () => {} }
+
+/** An output that a test reads, and whose chunks become durable when it says so. */
+export class HeardOutput implements OutputSink {
+  readonly said: (ChunkContent | { readonly kind: 'progress'; readonly fraction: number | null; message: string })[] =
+    []
+  readonly #unkept: ((kept: boolean) => void)[] = []
+  #onSaid: (() => void)[] = []
+
+  chunk(payload: Uint8Array, contentType: string): Promise<boolean> {
+    this.#hear({ kind: 'chunk', payload, contentType })
+    return new Promise((resolve) => this.#unkept.push(resolve))
+  }
+
+  progress(fraction: number | null, message: string): void {
+    this.#hear({ kind: 'progress', fraction, message })
+  }
+
+  /** The oldest `count` of those that are not. */
+  keep(count = this.#unkept.length): void {
+    for (const resolve of this.#unkept.splice(0, count)) resolve(true)
+  }
+
+  /** Chunks as text. */
+  get texts(): readonly string[] {
+    return this.said.flatMap((one) => (one.kind === 'chunk' ? [Buffer.from(one.payload).toString()] : []))
+  }
+
+  async until(enough: (output: HeardOutput) => boolean): Promise<void> {
+    while (!enough(this)) await new Promise<void>((resolve) => this.#onSaid.push(resolve))
+  }
+
+  #hear(one: HeardOutput['said'][number]): void {
+    this.said.push(one)
+    for (const wake of this.#onSaid.splice(0)) wake()
+  }
+}
 
 /** A real grpc-js server that workers can dial in to, ended by leaving the block. */
 export async function serveWorkers(over: Partial<WorkerSessionsOptions> = {}) {
@@ -115,6 +151,24 @@ export class RawWorker {
   succeed(lease: number, text = 'done', contentType = 'text/plain'): void {
     const value = { payload: Buffer.from(text), contentType }
     this.say({ outcomes: [{ lease, end: { case: 'success', value } }] })
+  }
+
+  chunks(lease: number, ...payloads: readonly (string | Buffer)[]): void {
+    const outputs = payloads.map((payload) => {
+      const value = { payload: Buffer.from(payload), contentType: 'text/plain' }
+      return { lease, content: { case: 'chunk' as const, value } }
+    })
+    this.say({ outputs })
+  }
+
+  progress(lease: number, value: { fraction?: number; message?: string }): void {
+    this.say({ outputs: [{ lease, content: { case: 'progress', value } }] })
+  }
+
+  /** Chunks of a lease that the server has said to be durable. */
+  kept(lease: number): number {
+    const words = this.received.flatMap((message) => message.kept).filter((kept) => kept.lease === lease)
+    return words.at(-1)?.chunks ?? 0
   }
 
   get attempts(): readonly WireAttempt[] {

@@ -88,6 +88,8 @@ function setUp() {
       end: () => {
         ends++
       },
+      pause: () => {},
+      resume: () => {},
     },
     'peer',
   )

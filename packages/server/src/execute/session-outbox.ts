@@ -39,6 +39,8 @@ export class SessionOutbox {
   readonly #onUnblocked: () => void
   #next = emptyFrame()
   #attempts: Outgoing[] = []
+  /** By lease. */
+  readonly #kept = new Map<number, number>()
   #unsentBytes = 0
   #unsentFrames = 0
   #lastWriteMs: number
@@ -78,6 +80,11 @@ export class SessionOutbox {
     this.#next.refused.push(lease)
   }
 
+  /** Of several words on one lease the last says it all. */
+  kept(lease: number, chunks: number): void {
+    this.#kept.set(lease, chunks)
+  }
+
   drain(): void {
     this.#next.drain = true
   }
@@ -98,13 +105,15 @@ export class SessionOutbox {
 
   #hasNews(): boolean {
     const { welcome, cancels, refused, drain } = this.#next
-    return this.#attempts.length > 0 || welcome !== undefined || cancels.length > 0 || refused.length > 0 || drain
+    if (this.#attempts.length > 0 || welcome !== undefined || cancels.length > 0 || refused.length > 0) return true
+    return drain || this.#kept.size > 0
   }
 
   #write(): void {
     const message = this.#next
     this.#next = emptyFrame()
     this.#takeAttempts(message)
+    if (this.#kept.size > 0) this.#takeKept(message)
     const bytes = toBinary(SessionResponseSchema, message)
     const frame = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
     const size = frame.byteLength + FRAME_BYTES_OVERHEAD
@@ -128,6 +137,13 @@ export class SessionOutbox {
       bytes += outgoing.attempt.task.payload.byteLength + ATTEMPT_BYTES_OVERHEAD
     }
     this.#attempts = taken === this.#attempts.length ? [] : this.#attempts.slice(taken)
+  }
+
+  #takeKept(message: SessionResponse): void {
+    for (const [lease, chunks] of this.#kept) {
+      message.kept.push({ $typeName: 'forebay.worker.v1.Kept', lease, chunks })
+    }
+    this.#kept.clear()
   }
 
   #written(size: number): void {

@@ -6,12 +6,15 @@ import {
   SessionRequestSchema,
   type Welcome,
   type Outcome as WireOutcome,
+  type Output as WireOutput,
 } from '@forebay/protocol'
 import type { Attempt, Outcome } from '../task.ts'
 import { outcomeOf } from './attempt-outcome.ts'
+import type { ChunkAccount } from './chunk-account.ts'
 import { cutText } from './cut-text.ts'
 import { type Cut, type OpenAttempt, outcomeOfCut } from './open-attempts.ts'
 import { type FrameSink, type Outgoing, SessionOutbox } from './session-outbox.ts'
+import { SessionOutput, type Speaker } from './session-output.ts'
 import type { AttemptTaker, WorkerTarget } from './worker-target.ts'
 
 /** What a session needs of the process around it. */
@@ -36,6 +39,9 @@ export interface SessionEnd {
 export interface SessionStream extends FrameSink {
   /** Ends it with OK, or with a status and a sentence for the worker. */
   end(end: SessionEnd | null): void
+  /** Reads no further: the worker's flow control holds back the rest. */
+  pause(): void
+  resume(): void
 }
 
 /**
@@ -52,6 +58,7 @@ export class WorkerSession implements AttemptTaker {
   readonly #host: SessionHost
   readonly #stream: SessionStream
   readonly #outbox: SessionOutbox
+  readonly #output: SessionOutput
   readonly #held = new Map<number, Held>()
   #targets: readonly WorkerTarget[] = []
   #turn = 0
@@ -70,6 +77,11 @@ export class WorkerSession implements AttemptTaker {
     this.#outbox = new SessionOutbox(stream, host.clock, () => {
       host.flushSoon(this)
       this.#announce()
+    })
+    this.#output = new SessionOutput({
+      kept: (lease, chunks) => this.#kept(lease, chunks),
+      pause: () => stream.pause(),
+      resume: () => this.#resume(),
     })
   }
 
@@ -129,7 +141,7 @@ export class WorkerSession implements AttemptTaker {
   checkLiveness(): void {
     const now = this.#host.clock.monotonicMs()
     const { leaseMs, heartbeatMs } = this.#host.welcome
-    if (now - this.#heardMs >= leaseMs) {
+    if (!this.#output.paused && now - this.#heardMs >= leaseMs) {
       this.end({ status: 'DEADLINE_EXCEEDED', message: `Nothing was heard for ${leaseMs} ms.` })
     } else if (this.#outbox.stalled(now - leaseMs)) {
       this.end({ status: 'DEADLINE_EXCEEDED', message: `Nothing was read for ${leaseMs} ms.` })
@@ -166,13 +178,17 @@ export class WorkerSession implements AttemptTaker {
 
   /** By a held attempt whose time is up. */
   cut(held: Held, why: Cut): void {
+    this.#callOff(held, CANCEL_REASONS[why], outcomeOfCut(why, this.worker))
+    this.#endWhenDrained()
+  }
+
+  #callOff(held: Held, reason: CancelReason, outcome: Outcome): void {
     this.#held.delete(held.lease)
     if (held.sent) {
-      this.#outbox.cancel(held.lease, CANCEL_REASONS[why])
+      this.#outbox.cancel(held.lease, reason)
       this.#host.flushSoon(this)
     }
-    held.resolve(outcomeOfCut(why, this.worker))
-    this.#endWhenDrained()
+    held.resolve(outcome)
   }
 
   /** A worker that hands its attempts back by leaving did not die of them: that must not be held against the tasks. */
@@ -207,6 +223,10 @@ export class WorkerSession implements AttemptTaker {
   }
 
   #take(message: SessionRequest): void {
+    for (const output of message.outputs) {
+      this.#said(output)
+      if (this.ended) return
+    }
     for (const outcome of message.outcomes) this.#answered(outcome)
     if (message.draining && this.#phase === 'open') this.#phase = 'leaving'
     this.#credits = Math.min(this.#credits + message.credits, Math.max(0, OPEN_MAX - this.#held.size))
@@ -218,6 +238,28 @@ export class WorkerSession implements AttemptTaker {
     }
     this.#announce()
     this.#endWhenDrained()
+  }
+
+  /** Of a lease that is not held it is dropped: nothing may follow what an attempt ended with. */
+  #said(output: WireOutput): void {
+    const held = this.#held.get(output.lease)
+    if (held === undefined) return
+    const fault = this.#output.take(held, output, this.worker)
+    if (fault === null) return
+    if (fault.ends === 'session') this.end({ status: 'RESOURCE_EXHAUSTED', message: fault.message })
+    else if (held.target.open.remove(held)) this.#callOff(held, CancelReason.OUTPUT_REFUSED, fault.outcome)
+  }
+
+  #kept(lease: number, chunks: number): void {
+    if (this.ended || !this.#held.has(lease)) return
+    this.#outbox.kept(lease, chunks)
+    this.#host.flushSoon(this)
+  }
+
+  #resume(): void {
+    // Its words were not read meanwhile.
+    this.#heardMs = this.#host.clock.monotonicMs()
+    this.#stream.resume()
   }
 
   #answered(wire: WireOutcome): void {
@@ -261,9 +303,10 @@ export class WorkerSession implements AttemptTaker {
 }
 
 /** An attempt that a session holds. */
-class Held implements OpenAttempt, Outgoing {
+class Held implements OpenAttempt, Outgoing, Speaker {
   tick = 0
   sent = false
+  chunks: ChunkAccount | null = null
   readonly session: WorkerSession
   readonly target: WorkerTarget
   readonly attempt: Attempt

@@ -11,6 +11,7 @@ import {
 } from '@grpc/grpc-js'
 import type { Logger } from 'pino'
 import { nearestName } from '../nearest-name.ts'
+import { CHUNK_BYTES_MAX, CHUNKS_BYTES_MAX, CHUNKS_MAX, CHUNKS_WINDOW_BYTES } from '../task.ts'
 import type { Metrics } from '../telemetry.ts'
 import { RESULT_BYTES_MAX_DEFAULT } from './limits.ts'
 import type { Target } from './target.ts'
@@ -92,7 +93,12 @@ export class WorkerSessions {
       endCall(call, refusal)
       return
     }
-    const stream = { write: call.write.bind(call), end: (end: SessionEnd | null) => this.#ended(session, call, end) }
+    const stream = {
+      write: call.write.bind(call),
+      end: (end: SessionEnd | null) => this.#ended(session, call, end),
+      pause: () => void call.pause(),
+      resume: () => void call.resume(),
+    }
     const session = new WorkerSession(this.#host, stream, call.getPeer())
     this.#streams++
     this.#sessions.add(session)
@@ -186,6 +192,10 @@ function welcomeOf(options: WorkerSessionsOptions): Welcome {
     heartbeatMs: Math.max(1, Math.floor(options.leaseMs / 3)),
     leaseMs: options.leaseMs,
     resultBytesMax: options.resultBytesMax ?? RESULT_BYTES_MAX_DEFAULT,
+    chunkBytesMax: CHUNK_BYTES_MAX,
+    chunkWindowBytes: CHUNKS_WINDOW_BYTES,
+    chunksMax: CHUNKS_MAX,
+    chunksBytesMax: CHUNKS_BYTES_MAX,
   })
 }
 
