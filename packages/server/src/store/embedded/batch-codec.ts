@@ -1,5 +1,6 @@
 import { formatBlobRef } from '../../records.ts'
-import type { Fault } from '../../task.ts'
+import type { Fault, Output } from '../../task.ts'
+import type { OutputAt } from '../fold-outputs.ts'
 import type { RecordedBatch, RecordedEntry, RecordedFact } from '../store.ts'
 
 /**
@@ -25,9 +26,18 @@ export class BatchPacker {
     this.#u32(batch.partition)
     this.#f64(batch.from ?? FROM_NOWHERE)
     this.#f64(batch.next)
-    const facts = batch.entries.filter((entry) => entry.kind !== 'output')
-    this.#u32(facts.length)
-    for (const fact of facts) this.#entry(fact)
+    const countAt = this.#at
+    this.#u32(0)
+    this.#u32(0)
+    let outputs = 0
+    for (const entry of batch.entries) {
+      if (entry.kind === 'output') outputs += 1
+      else this.#entry(entry)
+    }
+    this.#view.setUint32(countAt, batch.entries.length - outputs, true)
+    this.#view.setUint32(countAt + 4, outputs, true)
+    if (outputs === 0) return
+    for (const entry of batch.entries) if (entry.kind === 'output') this.#output(entry.offset, entry.output)
   }
 
   /** The packer must not be used any more. Bytes behind the last batch are zero. */
@@ -68,6 +78,33 @@ export class BatchPacker {
     } else {
       this.#kind(KIND_FAULT)
       this.#fault(end.fault)
+    }
+  }
+
+  /** Queue and owner are not kept. */
+  #output(offset: number, output: Output): void {
+    const { taskId, attempts, generation, run, first, chunks, atMs, content } = output
+    const bytes = content.kind === 'chunk' ? content.payload.length : content.message.length * 3
+    this.#reserve(OUTPUT_BYTES + (taskId.length + run.length) * 3 + bytes)
+    this.#f64(offset)
+    this.#text(taskId)
+    this.#u32(attempts)
+    this.#u32(generation)
+    this.#word(run)
+    this.#u32(first ? 1 : 0)
+    this.#u32(chunks)
+    this.#f64(atMs)
+    if (content.kind === 'chunk') {
+      this.#kind(KIND_PAYLOAD)
+      this.#reserve(content.contentType.length * 3 + bytes + 16)
+      this.#word(content.contentType)
+      this.#u32(bytes)
+      this.#bytes.set(content.payload, this.#at)
+      this.#at += bytes
+    } else {
+      this.#kind(KIND_NOTE)
+      this.#f64(content.fraction ?? NO_FRACTION)
+      this.#text(content.message)
     }
   }
 
@@ -120,7 +157,10 @@ export class BatchPacker {
 /** About how many bytes an entry takes; for buffers and bounds. */
 export function bytesOf(entry: RecordedEntry): number {
   if (entry.kind === 'note') return ROW_BYTES + (entry.note.fault?.detail.length ?? 0)
-  if (entry.kind === 'output') return ROW_BYTES
+  if (entry.kind === 'output') {
+    const { content } = entry.output
+    return ROW_BYTES + (content.kind === 'chunk' ? content.payload.length : content.message.length)
+  }
   const { end } = entry.result
   return ROW_BYTES + (end.state === 'succeeded' ? end.payload.length : end.fault.detail.length)
 }
@@ -151,6 +191,8 @@ export interface PackedBatch {
   readonly from: number | null
   readonly next: number
   readonly rows: readonly TaskRow[]
+  /** Payloads are views of the packed buffer; queue and owner are empty. */
+  readonly outputs: readonly OutputAt[]
 }
 
 export function* unpackBatches(packed: ArrayBuffer): Generator<PackedBatch, undefined> {
@@ -177,10 +219,36 @@ class BatchUnpacker {
     const partition = this.#u32()
     const from = this.#f64()
     const next = this.#f64()
-    const count = this.#u32()
+    const rowCount = this.#u32()
+    const outputCount = this.#u32()
     const rows: TaskRow[] = []
-    for (let index = 0; index < count; index++) rows.push(this.#row())
-    return { topic, partition, from: from === FROM_NOWHERE ? null : from, next, rows }
+    for (let index = 0; index < rowCount; index++) rows.push(this.#row())
+    const outputs: OutputAt[] = []
+    for (let index = 0; index < outputCount; index++) outputs.push(this.#output())
+    return { topic, partition, from: from === FROM_NOWHERE ? null : from, next, rows, outputs }
+  }
+
+  #output(): OutputAt {
+    const offset = this.#f64()
+    const taskId = this.#text()
+    const attempts = this.#u32()
+    const generation = this.#u32()
+    const run = this.#word()
+    const first = this.#u32() === 1
+    const chunks = this.#u32()
+    const atMs = this.#f64()
+    const said = { taskId, queue: '', owner: '', attempts, generation, run, first, chunks, atMs }
+    if (this.#view.getUint8(this.#at++) === KIND_PAYLOAD) {
+      const contentType = this.#word()
+      const length = this.#u32()
+      const payload = this.#bytes.subarray(this.#at, this.#at + length)
+      this.#at += length
+      return { offset, output: { ...said, content: { kind: 'chunk', payload, contentType } } }
+    }
+    const fraction = this.#f64()
+    const message = this.#text()
+    const content = { kind: 'progress', fraction: fraction === NO_FRACTION ? null : fraction, message } as const
+    return { offset, output: { ...said, content } }
   }
 
   #row(): TaskRow {
@@ -263,7 +331,7 @@ const KIND_NOTE_WITH_FAULT = 3
 const KIND_BLOB = 4
 /** Stands where the next batch's topic would. */
 const END = 0xffff_ffff
-const HEADER_BYTES = 36
+const HEADER_BYTES = 40
 /** No offset is negative. */
 const FROM_NOWHERE = -1
 /** The longest name of a blob. */
@@ -271,6 +339,10 @@ const BLOB_BYTES = 96
 /** Fixed fields, and the lengths and numbers of four words and a text. */
 const ENTRY_BYTES = 96
 const ROW_BYTES = 256
+/** Fixed fields of an output, and the lengths and numbers of two words and two texts. */
+const OUTPUT_BYTES = 96
+/** Fractions are 0 to 1. */
+const NO_FRACTION = -1
 
 function viewOf(bytes: Buffer): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)

@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { callThread, type ThreadCaller } from '@forebay/broker/embedded'
 import { ForebayError } from '@forebay/protocol'
+import type { Outputs } from '../outputs.ts'
 import type { Parking } from '../parking.ts'
 import type {
   ApplyReport,
@@ -13,6 +14,7 @@ import type {
   StoreCapabilities,
   StoredTask,
 } from '../store.ts'
+import { EmbeddedOutputs } from './embedded-outputs.ts'
 import { EmbeddedParking } from './embedded-parking.ts'
 import { type EmbeddedStoreOptions, type ResolvedEmbeddedStore, resolveEmbeddedStore } from './options.ts'
 import { ReadLine } from './read-line.ts'
@@ -41,7 +43,7 @@ function startThread(): ThreadCaller<StoreCalls> {
 
 class EmbeddedStore implements Store {
   readonly capabilities: StoreCapabilities = { name: 'embedded', shared: false, cannot: [] }
-  readonly outputs = null
+  readonly outputs: Outputs
   readonly callbacks = null
   readonly parking: Parking
   readonly #options: ResolvedEmbeddedStore
@@ -53,6 +55,7 @@ class EmbeddedStore implements Store {
   constructor(options: ResolvedEmbeddedStore, start: StartThread) {
     this.#options = options
     this.parking = new EmbeddedParking(() => this.#opened())
+    this.outputs = new EmbeddedOutputs(() => this.#opened())
     this.#start = start
   }
 

@@ -25,6 +25,10 @@ export function storeAnswers(): Handlers<StoreCalls> {
       return new Transferring(written, records)
     },
     read: (taskIds) => store().read(taskIds),
+    readOutputs(request) {
+      const found = store().outputs.read(request)
+      return found === null ? null : new Transferring(found, [found.bodies])
+    },
     rebuild(topic) {
       store().rebuild(topic)
       return undefined

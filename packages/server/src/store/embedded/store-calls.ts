@@ -1,4 +1,6 @@
+import type { OutputsRequest } from '../outputs.ts'
 import type { ApplyReport, Claim, ClaimKey, Reservation, StoredTask } from '../store.ts'
+import type { FoundOutputs } from './output-lookups.ts'
 import type { FoundRows, ParkedAnswer, ParkedQuery, ParkingAct, ParkingAnswer } from './parking-calls.ts'
 
 /** What the store asks of the thread that owns the file. */
@@ -8,6 +10,8 @@ export type StoreCalls = {
   write: { argument: Write; result: Written }
   /** Answers in the order of the ids. */
   read: { argument: readonly string[]; result: readonly (StoredTask | null)[] }
+  /** Null where nothing of the task is kept. */
+  readOutputs: { argument: OutputsRequest; result: FoundOutputs | null }
   /** The topic whose results and positions go. */
   rebuild: { argument: string; result: undefined }
   parkedFind: { argument: { readonly queue: string; readonly taskId: string }; result: FoundRows }

@@ -3,6 +3,7 @@ import { openSqliteFile, type SqliteFile, sqliteCodeOf } from '@forebay/broker/e
 import { ForebayError } from '@forebay/protocol'
 import type { ApplyReport, StoredTask } from '../store.ts'
 import { unpackBatches } from './batch-codec.ts'
+import { OutputLookups } from './output-lookups.ts'
 import { ParkedLookups } from './parked-lookups.ts'
 import { ParkedRows } from './parked-rows.ts'
 import { ReservationRows } from './reservation-rows.ts'
@@ -15,6 +16,8 @@ import { TaskRows } from './task-rows.ts'
 export class StoreFile {
   /** Reads only. */
   readonly parked: ParkedLookups
+  /** Reads only. */
+  readonly outputs: OutputLookups
   readonly #file: SqliteFile
   readonly #database: DatabaseSync
   readonly #tasks: TaskRows
@@ -33,6 +36,7 @@ export class StoreFile {
       this.#reservations = new ReservationRows(this.#database, claimMs)
       this.#parking = new ParkedRows(this.#database)
       this.parked = new ParkedLookups(this.#database)
+      this.outputs = new OutputLookups(this.#database)
       this.#sweeping = new SweepRows(this.#database)
     } catch (error) {
       this.#file.close()

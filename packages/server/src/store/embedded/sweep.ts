@@ -1,10 +1,12 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import { ENDED, OPEN, PARKED } from './row-states.ts'
 import type { Sweep, Swept } from './store-calls.ts'
-import { ENDED, OPEN, PARKED } from './task-rows.ts'
+import { SweepOutputs } from './sweep-outputs.ts'
 
 /** Removes what has had its time, a bounded slice at each call, in a transaction of its own. */
 export class SweepRows {
   readonly #database: DatabaseSync
+  readonly #outputs: SweepOutputs
   readonly #ended: StatementSync
   readonly #open: StatementSync
   readonly #parked: StatementSync
@@ -21,8 +23,9 @@ export class SweepRows {
 
   constructor(database: DatabaseSync) {
     this.#database = database
+    this.#outputs = new SweepOutputs(database)
     this.#ended = database.prepare(
-      `SELECT rowid, coalesce(length(payload), 0) AS bytes FROM tasks WHERE ended = ${ENDED} AND at_ms < ?
+      `SELECT rowid, task_id, coalesce(length(payload), 0) AS bytes FROM tasks WHERE ended = ${ENDED} AND at_ms < ?
        ORDER BY at_ms LIMIT ${SLICE_ROWS_MAX}`,
     )
     this.#open = database.prepare(
@@ -52,9 +55,14 @@ export class SweepRows {
     removed += this.#removeEnded(endedBeforeMs, SLICE_BYTES_MAX)
     removed += this.#removeOpen(notedBeforeMs)
     removed += this.#removeUnparked(notedBeforeMs)
-    // Results go before their time rather than the disk fills up; of an unfinished task there is only a line to save.
+    removed += this.#outputs.removeSilent(endedBeforeMs, SLICE_BYTES_MAX)
+    // Results and outputs go before their time rather than the disk fills up; of an unfinished task there is only a line
+    // to save beside what it has said.
     const excessBytes = this.#bytesUsed() - bytesMax
-    if (removed === 0 && excessBytes > 0) removed += this.#removeEnded(Number.MAX_SAFE_INTEGER, excessBytes)
+    if (removed === 0 && excessBytes > 0) {
+      removed += this.#removeEnded(Number.MAX_SAFE_INTEGER, excessBytes)
+      if (removed === 0) removed += this.#outputs.removeOldest(Math.min(excessBytes, SLICE_BYTES_MAX))
+    }
     this.#database.exec('COMMIT')
     if (removed > 0) return { more: true }
     return { more: this.#giveBack() }
@@ -62,10 +70,12 @@ export class SweepRows {
 
   #removeEnded(beforeMs: number, bytesWanted: number): number {
     const bytesMax = Math.min(bytesWanted, SLICE_BYTES_MAX)
+    const outputs = this.#outputs.any()
     let removed = 0
     let bytes = 0
     for (const row of this.#ended.all(beforeMs)) {
       this.#removeTask.run(row.rowid!)
+      if (outputs) bytes += this.#outputs.removeOf(row.task_id as string)
       removed += 1
       bytes += ROW_BYTES + (row.bytes as number)
       if (bytes >= bytesMax) break

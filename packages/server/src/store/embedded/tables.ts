@@ -144,5 +144,38 @@ const VERSION_2 = `
   ) STRICT, WITHOUT ROWID;
 `
 
+/**
+ * - `output_streams` has a row for each task of which something is kept; `at_ms` is when it said the last of it, or when
+ *   the task was found to have ended: by it rows leave. `progress_at` is the place of the last progress.
+ * - `outputs.content_type` is null for a progress; its `body` is the message then.
+ */
+const VERSION_3 = `
+  CREATE TABLE output_streams (
+    id INTEGER PRIMARY KEY,
+    task_id TEXT NOT NULL,
+    generation INTEGER NOT NULL,
+    attempts INTEGER NOT NULL,
+    run TEXT NOT NULL,
+    chunks INTEGER NOT NULL,
+    began_at INTEGER NOT NULL,
+    progress_at INTEGER,
+    at_ms INTEGER NOT NULL,
+    bytes INTEGER NOT NULL
+  ) STRICT;
+  CREATE UNIQUE INDEX output_streams_by_task ON output_streams (task_id);
+  CREATE INDEX output_streams_by_age ON output_streams (at_ms);
+
+  CREATE TABLE outputs (
+    stream INTEGER NOT NULL,
+    log_offset INTEGER NOT NULL,
+    chunks INTEGER NOT NULL,
+    at_ms REAL NOT NULL,
+    content_type TEXT,
+    fraction REAL,
+    body BLOB NOT NULL,
+    PRIMARY KEY (stream, log_offset)
+  ) STRICT, WITHOUT ROWID;
+`
+
 /** The step at place n makes version n + 1 of version n; a step that was released never changes. */
-const STEPS: readonly string[] = [VERSION_1, VERSION_2]
+const STEPS: readonly string[] = [VERSION_1, VERSION_2, VERSION_3]

@@ -4,15 +4,12 @@ import { parseBlobRef } from '../../records.ts'
 import { isEndState, type OpenState } from '../../task.ts'
 import type { ApplyReport, StoredTask } from '../store.ts'
 import type { PackedBatch, TaskRow } from './batch-codec.ts'
-
-/** What `tasks.ended` holds: by it and by age rows leave. */
-export const OPEN = 0
-export const ENDED = 1
-/** Parked, as far as is known: it leaves only once it is not. */
-export const PARKED = 2
+import { OutputRows } from './output-rows.ts'
+import { ENDED, OPEN, PARKED } from './row-states.ts'
 
 /** What is known of tasks, and how far each partition has been read. Used inside the caller's transaction. */
 export class TaskRows {
+  readonly #outputs: OutputRows
   readonly #put: StatementSync
   readonly #get: StatementSync
   readonly #forget: StatementSync
@@ -22,6 +19,7 @@ export class TaskRows {
   readonly #forgetPositions: StatementSync
 
   constructor(database: DatabaseSync) {
+    this.#outputs = new OutputRows(database)
     const columns = [
       'task_id',
       'ended',
@@ -54,12 +52,14 @@ export class TaskRows {
     this.#forgetPositions = database.prepare('DELETE FROM positions WHERE topic = ?')
   }
 
-  apply({ topic, partition, from, next, rows }: PackedBatch, nowMs: number): ApplyReport {
+  apply({ topic, partition, from, next, rows, outputs }: PackedBatch, nowMs: number): ApplyReport {
     const stored = (this.#positionOf.get(topic, partition)?.next as number | undefined) ?? null
     if (from !== null && (stored === null || from > stored)) return { kind: 'behind', position: stored }
     const position = stored ?? 0
     let duplicates = 0
     if (stored !== null && next <= stored) return { kind: 'applied', duplicates }
+    // Before the rows: what counts follows from what was known before.
+    if (outputs.length > 0) this.#outputs.apply(outputs, rows, position, nowMs)
     for (const row of rows) {
       if (row.offset < position) continue
       const written = this.#write(row, nowMs)
@@ -71,6 +71,7 @@ export class TaskRows {
 
   rebuild(topic: string): void {
     this.#forget.run()
+    this.#outputs.forget()
     this.#forgetPositions.run(topic)
   }
 
