@@ -2,8 +2,10 @@ import { ForebayError } from '@forebay/protocol'
 import { applyFunction } from './apply-function.ts'
 import { claimFunctions } from './claim-functions.ts'
 import type { Database } from './database.ts'
+import { outputFunctions } from './output-functions.ts'
+import { outputTables } from './output-tables.ts'
 import { parkingFunctions } from './parking-functions.ts'
-import { sweepFunction } from './sweep-function.ts'
+import { sweepFunction, sweepOutputsFunction } from './sweep-function.ts'
 import { parkingTables, tables } from './tables.ts'
 
 /**
@@ -16,6 +18,7 @@ const MIGRATIONS: readonly ((schema: string) => string)[] = [
     [tables, parkingTables, applyFunction, claimFunctions, parkingFunctions, sweepFunction]
       .map((make) => make(schema))
       .join(''),
+  (schema) => [outputTables, outputFunctions, sweepOutputsFunction].map((make) => make(schema)).join(''),
 ]
 
 export const SCHEMA_VERSION = MIGRATIONS.length

@@ -1,6 +1,8 @@
-import type { PartitionPlace, PartitionWriter, Written } from '../apply-line.ts'
+import type { KnownTasks, PartitionPlace, PartitionWriter, Written } from '../apply-line.ts'
 import type { FoldedEntries } from '../fold-entries.ts'
+import type { StreamChange } from '../fold-outputs.ts'
 import type { Database } from './database.ts'
+import { knownTasks, outputColumns } from './output-rows.ts'
 import { taskColumns } from './task-rows.ts'
 
 /** Positions, and what lies below them, in one transaction. */
@@ -23,12 +25,20 @@ export class PartitionRows implements PartitionWriter {
     return rows[0]?.next ?? null
   }
 
-  async write({ topic, partition, expected, next }: PartitionPlace, folded: FoldedEntries): Promise<Written> {
-    const rows = await this.#database.rows<Columns>(
-      `SELECT * FROM ${this.#schema}.apply_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
-        $17, $18, $19, $20, $21, $22, $23)`,
-      [topic, partition, expected, next, this.#now(), ...taskColumns(folded)],
-    )
+  known(topic: string, partition: number, taskIds: readonly string[]): Promise<KnownTasks> {
+    return knownTasks(this.#database, this.#schema, { topic, partition }, taskIds)
+  }
+
+  async write(
+    { topic, partition, expected, next }: PartitionPlace,
+    folded: FoldedEntries,
+    outputs: readonly StreamChange[],
+  ): Promise<Written> {
+    const name = outputs.length === 0 ? 'apply_batch' : 'apply_with_outputs'
+    const said = outputs.length === 0 ? [] : outputColumns(outputs)
+    const values = [topic, partition, expected, next, this.#now(), ...taskColumns(folded), ...said]
+    const places = values.map((_, index) => `$${index + 1}`).join(', ')
+    const rows = await this.#database.rows<Columns>(`SELECT * FROM ${this.#schema}.${name}(${places})`, values)
     const { applied, position, results_kept: resultsKept } = rows[0]!
     return applied ? { applied, resultsKept } : { applied, position }
   }

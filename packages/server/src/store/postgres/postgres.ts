@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { ForebayError } from '@forebay/protocol'
 import { ApplyLine } from '../apply-line.ts'
 import { Gathered } from '../gathered.ts'
+import type { Outputs } from '../outputs.ts'
 import type {
   ApplyReport,
   Claim,
@@ -16,6 +17,7 @@ import { type ClaimAct, claimCall } from './claims.ts'
 import { Database } from './database.ts'
 import { openDatabase } from './open-database.ts'
 import { type PostgresStoreOptions, type ResolvedPostgresStore, resolvePostgresStore } from './options.ts'
+import { readOutputs } from './output-rows.ts'
 import { PartitionRows } from './partition-rows.ts'
 import { PostgresParking } from './postgres-parking.ts'
 import { readTasks } from './read-tasks.ts'
@@ -37,7 +39,7 @@ export function postgresStore(options: PostgresStoreOptions): Store {
 
 class PostgresStore implements Store {
   readonly capabilities: StoreCapabilities = { name: 'postgres', shared: true, cannot: [] }
-  readonly outputs = null
+  readonly outputs: Outputs
   readonly callbacks = null
   readonly parking: PostgresParking
   readonly #options: ResolvedPostgresStore
@@ -52,6 +54,7 @@ class PostgresStore implements Store {
     this.#options = options
     const { serverNowMs } = options
     this.#now = serverNowMs === null ? () => null : () => serverNowMs()
+    this.outputs = { read: async (request) => readOutputs(this.#opened().database, options.schema, request) }
     this.parking = new PostgresParking(() => this.#opened().database, options.schema, this.#now)
   }
 

@@ -1,7 +1,9 @@
 import { ForebayError } from '@forebay/protocol'
-import { ApplyLine, type PartitionPlace, type PartitionWriter, type Written } from '../apply-line.ts'
+import { ApplyLine, type KnownTasks, type PartitionPlace, type PartitionWriter, type Written } from '../apply-line.ts'
 import type { FoldedEntries } from '../fold-entries.ts'
+import type { StreamChange } from '../fold-outputs.ts'
 import { Gathered } from '../gathered.ts'
+import type { KeptOutputs, Outputs, OutputsRequest } from '../outputs.ts'
 import type {
   ApplyReport,
   Claim,
@@ -14,9 +16,10 @@ import type {
 } from '../store.ts'
 import { checkServer } from './check-server.ts'
 import { Claims } from './claims.ts'
-import { Connection } from './connection.ts'
+import { Connection, type Reply } from './connection.ts'
 import { type RedisStoreOptions, type ResolvedRedisStore, resolveRedisStore } from './options.ts'
-import { APPLY, EXPIRY_MS_MAX, READ, REBUILD } from './scripts.ts'
+import { keptOutputs, knownOfTask, outputArguments } from './output-streams.ts'
+import { APPLY, EXPIRY_MS_MAX, KNOWN, READ, READ_OUTPUTS, REBUILD } from './scripts.ts'
 import { storedTask, taskArguments } from './task-hashes.ts'
 
 /**
@@ -34,12 +37,13 @@ class RedisStore implements Store, PartitionWriter {
     shared: true,
     cannot: [
       'It parks no tasks: no delays, no schedules, no `onExhausted: park`; a long backoff waits in its partition.',
+      'It keeps no callbacks: what a crash takes of them no log brings back, so a receiver that was promised a call might never be called.',
       'With `appendfsync everysec` a crash of the server takes up to a second of what it had acknowledged, and a failover to a replica what had not arrived there: results come again from the log, idempotency keys do not, and a repetition of such a request makes a second task.',
       'Without an append-only file a crash takes everything since the last snapshot, in the same way.',
       'All of it is in memory, on one server (no Redis Cluster); a full memory refuses further results until others expire.',
     ],
   }
-  readonly outputs = null
+  readonly outputs: Outputs = { read: (request) => this.#readOutputs(request) }
   readonly callbacks = null
   readonly parking = null
   readonly #options: ResolvedRedisStore
@@ -95,7 +99,7 @@ class RedisStore implements Store, PartitionWriter {
     // Nobody reads these any more, and they would expire by themselves: this only gives their room back at once.
     let cursor = '0'
     do {
-      const found = await connection.ask('SCAN', cursor, 'MATCH', `${prefix}${over}:task:*`, 'COUNT', '1000')
+      const found = await connection.ask('SCAN', cursor, 'MATCH', `${prefix}${over}:*`, 'COUNT', '1000')
       const [next, names] = found as readonly [Buffer, readonly Buffer[]]
       if (names.length > 0) await connection.ask('UNLINK', ...names)
       cursor = next.toString()
@@ -130,23 +134,45 @@ class RedisStore implements Store, PartitionWriter {
   }
 
   /** The same. */
-  async write({ topic, partition, expected, next }: PartitionPlace, folded: FoldedEntries): Promise<Written> {
+  async known(topic: string, partition: number, taskIds: readonly string[]): Promise<KnownTasks> {
+    const keys = [this.#positionsKey(topic), this.#lifeKey]
+    const values = [String(partition), this.#options.prefix, ...taskIds]
+    const [position, ...known] = (await this.#running!.connection.run(KNOWN, keys, values)) as readonly Reply[]
+    return {
+      position: position === null ? null : Number(position),
+      tasks: new Map(taskIds.map((taskId, index) => [taskId, knownOfTask(known[index]!)])),
+    }
+  }
+
+  /** The same. */
+  async write(
+    { topic, partition, expected, next }: PartitionPlace,
+    folded: FoldedEntries,
+    outputs: readonly StreamChange[],
+  ): Promise<Written> {
     const { retentionMs, notesRetentionMs, prefix } = this.#options
     const retention = [retentionMs, notesRetentionMs].map((ms) => String(Math.min(ms, EXPIRY_MS_MAX)))
+    const places = [partition, expected ?? '', next, this.#now(), ...retention].map(String)
+    const said = outputArguments(outputs)
     const reply = (await this.#running!.connection.run(
       APPLY,
       [this.#positionsKey(topic), this.#lifeKey],
-      [...[partition, expected ?? '', next, this.#now(), ...retention].map(String), prefix, ...taskArguments(folded)],
+      [...places, prefix, String(FIRST_OUTPUT + said.length), ...said, ...taskArguments(folded)],
     )) as readonly [number, number | Buffer]
-    const [applied, said] = reply
-    if (applied === 1) return { applied: true, resultsKept: said as number }
-    return { applied: false, position: said.toString() === '' ? null : Number(said) }
+    const [applied, answer] = reply
+    if (applied === 1) return { applied: true, resultsKept: answer as number }
+    return { applied: false, position: answer.toString() === '' ? null : Number(answer) }
   }
 
   async #read(taskIds: readonly string[]): Promise<readonly (StoredTask | null)[]> {
     const { prefix } = this.#options
     const found = await this.#running!.connection.run(READ, [this.#lifeKey], [prefix, ...taskIds])
     return (found as readonly (readonly Buffer[])[]).map((fields, index) => storedTask(taskIds[index]!, fields))
+  }
+
+  async #readOutputs(request: OutputsRequest): Promise<KeptOutputs | null> {
+    const values = [this.#options.prefix, request.taskId, String(request.after), String(request.bytesMax)]
+    return keptOutputs(await this.#opened().connection.run(READ_OUTPUTS, [this.#lifeKey], values), request)
   }
 
   async #close(): Promise<void> {
@@ -180,6 +206,8 @@ class RedisStore implements Store, PartitionWriter {
   }
 }
 
+/** Place of the values of outputs among those of APPLY. */
+const FIRST_OUTPUT = 9
 /** Results of a MiB may be among them. */
 const READS = { groupMax: 64, callsMax: 4 } as const
 

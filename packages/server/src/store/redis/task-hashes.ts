@@ -53,6 +53,6 @@ type Texts = readonly [
   ...[contentType: string, code: string, detail: string, sha256: string, blobBytes: string],
 ]
 
-function bytes(payload: Uint8Array): Buffer {
+export function bytes(payload: Uint8Array): Buffer {
   return Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength)
 }
