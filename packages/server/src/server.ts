@@ -4,6 +4,7 @@ import { Server as GrpcServer, ServerCredentials } from '@grpc/grpc-js'
 import { CLUSTER_TOPIC_SPEC, type ClusterKeys, openClusterKeys } from './accept/cluster-secret.ts'
 import { createDoors, type Doors } from './accept/doors.ts'
 import { addGrpcServices, type GrpcServices } from './accept/grpc-services.ts'
+import { letLongTimeoutsPass } from './accept/grpc-timeouts.ts'
 import type { Health } from './accept/health-answers.ts'
 import { createHealthDoor, type HealthDoor } from './accept/health-door.ts'
 import type { BlobStore } from './blobs/blob-store.ts'
@@ -270,8 +271,12 @@ class ComposedServer implements Server {
     const { host, port } = this.#parts.options.grpc
     return new Promise((resolve, reject) => {
       this.#grpc.bindAsync(`${host}:${port}`, ServerCredentials.createInsecure(), (error, bound) => {
-        if (error === null) resolve({ host, port: bound })
-        else reject(error)
+        if (error !== null) {
+          reject(error)
+          return
+        }
+        letLongTimeoutsPass(this.#grpc)
+        resolve({ host, port: bound })
       })
     })
   }
