@@ -1,7 +1,6 @@
 import type { Clock } from '@forebay/broker'
 import { ForebayError } from '@forebay/protocol'
 import type { Replies, Watch, WatchEvent } from '../reply/replies.ts'
-import { isEndState } from '../task.ts'
 import type { PrincipalSlots } from './principal-slots.ts'
 import { EXPIRED_GRACE_MS, type ReadTask, refuseUnreadable, taskNotFound } from './read-task.ts'
 import type { TaskIdParts, TaskIds } from './task-id.ts'
@@ -33,7 +32,7 @@ const POSITION = /^(end-)?(0|[1-9]\d{0,15})$/
 export interface OpenedWatch {
   readonly id: TaskIdParts
   /** Its first `next` is answered at once. Null when the reader has seen the end, and the task still stands there. */
-  readonly watch: Watch | null
+  readonly watch: Pick<Watch, 'next' | 'stop'> | null
 }
 
 /**
@@ -73,10 +72,9 @@ export function createOpenWatch(parts: WatchingParts): OpenWatch {
     try {
       const first = await inner.next()
       if (first === null) throw new ForebayError('STOPPING', 'This server is stopping; follow the task at another.')
-      const standing = first[0]!
-      const view = standing.kind === 'state' || standing.kind === 'end' ? standing.view : null
+      const view = inner.standing
       refuseUnreadable(id, view, principal, clock.wallMs(), retentionMs)
-      if (after.kind === 'end' && view !== null && isEndState(view.state) && view.generation <= after.generation) {
+      if (after.kind === 'end' && view?.finishedAtMs != null && view.generation <= after.generation) {
         watch.stop()
         return { id, watch: null }
       }
@@ -94,7 +92,7 @@ export function createOpenWatch(parts: WatchingParts): OpenWatch {
 }
 
 /** A watch whose first events were read already, and that gives back its principal's place. */
-class OpenedAt implements Watch {
+class OpenedAt implements Pick<Watch, 'next' | 'stop'> {
   readonly #inner: Watch
   #slots: PrincipalSlots | null
   readonly #principal: string

@@ -60,7 +60,9 @@ export function createReplies(parts: RepliesParts): RunningReplies {
     outputs: store.outputs,
     async look(id, first) {
       if (first) await barrier.pass(id.lane)
-      return lookUp(id)
+      const stored = await store.get(id.id)
+      if (stored === null) return null
+      return { view: viewOfStored(stored), atMs: 'atMs' in stored.status ? stored.status.atMs : 0 }
     },
     over: (watch) => watches.remove(watch),
   }

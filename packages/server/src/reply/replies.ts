@@ -34,10 +34,12 @@ export interface Replies {
 /** One who follows a task. What comes while nobody asks is not gathered without bound: it is read again from the store. */
 export interface Watch {
   /**
-   * What is new, in order: first of all how the task stands, or its end. Waits until there is something; null once the end was handed
-   * out or after `stop`. One call at a time. Rejects with STORE_BEHIND, STORE_UNAVAILABLE; it may be asked again then.
+   * What is new, in order: first of all how the task stands (where it has ended: what it said, and then its end). Waits until
+   * there is something; null once the end was handed out or after `stop`. One call at a time. Rejects with STORE_BEHIND, STORE_UNAVAILABLE; it may be asked again then.
    */
   next(): Promise<readonly WatchEvent[] | null>
+  /** Between the first `next` and the second: how the task stood when the watch began. */
+  readonly standing: TaskView | null
   /** Frees its place; a `next` that waits resolves with null. Safe to call twice. */
   stop(): void
 }

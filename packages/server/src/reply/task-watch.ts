@@ -1,7 +1,15 @@
 import type { TaskIdParts } from '../accept/task-id.ts'
 import type { Outputs, OutputsRequest } from '../store/outputs.ts'
 import type { RecordedEntry } from '../store/store.ts'
-import { countsAfter, isEndState, type Note, type Output, type OutputHead, type Result } from '../task.ts'
+import {
+  countsAfter,
+  isEndState,
+  type Note,
+  type Output,
+  type OutputHead,
+  type Result,
+  type TaskState,
+} from '../task.ts'
 import type { TaskView, Watch, WatchEvent } from './replies.ts'
 import { viewOf, viewOfNote } from './views.ts'
 
@@ -9,9 +17,15 @@ import { viewOf, viewOfNote } from './views.ts'
 export interface WatchSource {
   readonly outputs: Outputs | null
   /** What the store knows of the task; the first time once it has read the lane as far as it reaches now. */
-  look(id: TaskIdParts, first: boolean): Promise<TaskView | null>
+  look(id: TaskIdParts, first: boolean): Promise<LookedAt | null>
   /** Once, when it is over: nothing is to be told to it any more. */
   over(watch: TaskWatch): void
+}
+
+export interface LookedAt {
+  readonly view: TaskView
+  /** When it came to stand so. Wall time, ms since 1970. */
+  readonly atMs: number
 }
 
 /**
@@ -23,12 +37,13 @@ export interface WatchSource {
  */
 export class TaskWatch implements Watch {
   readonly id: TaskIdParts
+  standing: TaskView | null = null
   readonly #source: WatchSource
   /** Offset of the last output told, or from which on the reader wants to hear. */
   #last: number
   #head: OutputHead | null = null
   #generation = 0
-  #told: { readonly generation: number; readonly attempts: number; readonly rank: number } | null = null
+  #told: ToldState | null = null
   #looked = false
   /** There is something in the store that was not read yet. */
   #behind = true
@@ -45,6 +60,7 @@ export class TaskWatch implements Watch {
   }
 
   async next(): Promise<readonly WatchEvent[] | null> {
+    this.standing = null
     while (!this.#over) {
       const events = this.#behind ? await this.#catchUp() : this.#takeHeard()
       if (this.#stopped) return null
@@ -64,8 +80,7 @@ export class TaskWatch implements Watch {
     // The next look at the store will find it.
     if (this.#behind) return
     this.#heard.push(entry)
-    this.#heardBytes +=
-      entry.kind === 'output' && entry.output.content.kind === 'chunk' ? entry.output.content.payload.length : 0
+    this.#heardBytes += bytesOf(entry)
     if (this.#heard.length > HEARD_MAX || this.#heardBytes > HEARD_BYTES_MAX) this.#fallBehind()
     this.#wake?.()
   }
@@ -98,12 +113,18 @@ export class TaskWatch implements Watch {
     this.#behind = false
     const events: WatchEvent[] = []
     try {
-      const view = await this.#source.look(this.id, first)
+      const looked = await this.#source.look(this.id, first)
+      const view = looked?.view ?? null
+      this.standing = view
       const request: OutputsRequest = { taskId: this.id.id, after: this.#last, bytesMax: PAGE_BYTES_MAX }
       const kept = (await this.#source.outputs?.read(request)) ?? null
       if (view !== null && view.generation > this.#generation) this.#generation = view.generation
       const ended = view !== null && isEndState(view.state)
-      if (!ended) this.#tellState(view, first, events)
+      if (view?.state === 'dead' && kept?.generation !== view.generation && (await this.#livesAgain(view))) {
+        this.#fallBehind()
+        return events
+      }
+      if (!ended) this.#tellState(view, looked?.atMs ?? 0, events)
       if (kept !== null && kept.generation === this.#generation) {
         if (this.#last >= 0 && kept.beganAt > this.#last) {
           events.push({ kind: 'restart', generation: kept.generation, attempts: kept.attempts })
@@ -112,7 +133,8 @@ export class TaskWatch implements Watch {
           events.push({ kind: 'output', offset, attempts: kept.attempts, chunks, atMs, content })
           this.#last = offset
         }
-        this.#head = kept.head
+        // A store that is being filled again may not have come as far as we have.
+        if (kept.outputs.length > 0 || this.#head === null) this.#head = kept.head
         if (kept.more) {
           this.#fallBehind()
           return events
@@ -128,6 +150,12 @@ export class TaskWatch implements Watch {
       this.#fallBehind()
       throw thrown
     }
+  }
+
+  /** What a dead task has said is gone as soon as it has another life: then its end is not the end any more, either. */
+  async #livesAgain({ generation }: TaskView): Promise<boolean> {
+    const looked = await this.#source.look(this.id, false)
+    return looked !== null && looked.view.generation > generation
   }
 
   #takeHeard(): readonly WatchEvent[] {
@@ -163,7 +191,7 @@ export class TaskWatch implements Watch {
   #takeNote(note: Note, events: WatchEvent[]): void {
     if (note.generation < this.#generation) return
     this.#generation = note.generation
-    this.#tellState(viewOfNote(note), false, events)
+    this.#tellState(viewOfNote(note), note.atMs, events)
   }
 
   #takeResult(result: Result, events: WatchEvent[]): boolean {
@@ -173,27 +201,46 @@ export class TaskWatch implements Watch {
     return true
   }
 
-  /** A note that was overtaken, by another or by the look at the store, is not told any more. */
-  #tellState(view: TaskView | null, first: boolean, events: WatchEvent[]): void {
-    const now =
-      view === null
-        ? { generation: 0, attempts: 0, rank: 0 }
-        : { generation: view.generation, attempts: view.attempts, rank: RANKS.indexOf(view.state) }
+  /** A note that was overtaken, by the look at the store or by another, is not told any more. */
+  #tellState(view: TaskView | null, atMs: number, events: WatchEvent[]): void {
+    const { generation = 0, attempts = 0, state = 'pending' } = view ?? {}
+    const now: ToldState = { generation, attempts, state, atMs }
     const told = this.#told
-    const isNewer =
-      told === null ||
-      now.generation > told.generation ||
-      (now.generation === told.generation &&
-        (now.attempts > told.attempts || (now.attempts === told.attempts && now.rank > told.rank)))
-    if (!isNewer && !first) return
+    if (told !== null && !isLater(now, told)) return
     this.#told = now
-    events.push({ kind: 'state', view })
+    const isSame = told !== null && told.generation === generation && told.attempts === attempts && told.state === state
+    if (!isSame) events.push({ kind: 'state', view })
   }
+}
+
+interface ToldState {
+  readonly generation: number
+  readonly attempts: number
+  readonly state: TaskState
+  readonly atMs: number
+}
+
+/** Attempts begin anew when an operator releases a parked task; clocks of dispatchers differ: either may say it. */
+function isLater(now: ToldState, told: ToldState): boolean {
+  if (now.generation !== told.generation) return now.generation > told.generation
+  if (now.attempts > told.attempts || now.atMs > told.atMs) return true
+  return now.attempts === told.attempts && now.atMs === told.atMs && rankOf(now) > rankOf(told)
+}
+
+function rankOf({ state }: ToldState): number {
+  return RANKS.indexOf(state)
+}
+
+/** What an entry holds in memory while nobody asks for it. */
+function bytesOf(entry: RecordedEntry): number {
+  if (entry.kind === 'note') return 0
+  if (entry.kind === 'result') return entry.result.end.state === 'succeeded' ? entry.result.end.payload.length : 0
+  return entry.output.content.kind === 'chunk' ? entry.output.content.payload.length : 0
 }
 
 /** In the order in which a task comes to them within one attempt. */
 const RANKS: readonly string[] = ['pending', 'running', 'retrying', 'parked']
-/** Entries, and bytes of chunks, that are held for a reader who does not ask; beyond it they are read from the store. */
+/** Entries, and bytes of chunks and results, that are held for a reader who does not ask; beyond it they are read from the store. */
 const HEARD_MAX = 64
 const HEARD_BYTES_MAX = 64 * 1024
 /** What is read from the store at once. bytes */

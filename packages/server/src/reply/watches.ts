@@ -5,7 +5,7 @@ import type { TaskWatch } from './task-watch.ts'
 export class Watches {
   readonly #max: number
   readonly #onCount: (count: number) => void
-  readonly #byTask = new Map<string, TaskWatch | TaskWatch[]>()
+  readonly #byTask = new Map<string, TaskWatch | Set<TaskWatch>>()
   #count = 0
 
   constructor(max: number, onCount: (count: number) => void) {
@@ -21,8 +21,8 @@ export class Watches {
     const { id: taskId } = watch.id
     const others = this.#byTask.get(taskId)
     if (others === undefined) this.#byTask.set(taskId, watch)
-    else if (Array.isArray(others)) others.push(watch)
-    else this.#byTask.set(taskId, [others, watch])
+    else if (others instanceof Set) others.add(watch)
+    else this.#byTask.set(taskId, new Set([others, watch]))
     this.#onCount(++this.#count)
   }
 
@@ -30,9 +30,8 @@ export class Watches {
     const { id: taskId } = watch.id
     const others = this.#byTask.get(taskId)
     if (others === watch) this.#byTask.delete(taskId)
-    else if (Array.isArray(others) && others.includes(watch)) {
-      if (others.length === 1) this.#byTask.delete(taskId)
-      else others.splice(others.indexOf(watch), 1)
+    else if (others instanceof Set && others.delete(watch)) {
+      if (others.size === 0) this.#byTask.delete(taskId)
     } else return
     this.#onCount(--this.#count)
   }
@@ -44,16 +43,29 @@ export class Watches {
   tell(entry: RecordedEntry): void {
     const watching = this.#byTask.get(taskIdOf(entry))
     if (watching === undefined) return
-    if (Array.isArray(watching)) for (const one of [...watching]) one.hear(entry)
-    else watching.hear(entry)
+    const compact = compacted(entry)
+    if (watching instanceof Set) for (const one of watching) one.hear(compact)
+    else watching.hear(compact)
   }
 
   stopAll(): void {
     for (const watching of [...this.#byTask.values()]) {
-      for (const one of Array.isArray(watching) ? [...watching] : [watching]) one.stop()
+      for (const one of watching instanceof Set ? [...watching] : [watching]) one.stop()
     }
   }
 }
+
+/** A chunk may be a small piece of a large fetch, which a slow reader must not keep in memory. */
+function compacted(entry: RecordedEntry): RecordedEntry {
+  if (entry.kind !== 'output' || entry.output.content.kind !== 'chunk') return entry
+  const { payload } = entry.output.content
+  if (payload.buffer.byteLength <= 2 * payload.length + SMALL_BUFFER_BYTES) return entry
+  const content = { ...entry.output.content, payload: new Uint8Array(payload) }
+  return { ...entry, output: { ...entry.output, content } }
+}
+
+/** Not worth a copy. */
+const SMALL_BUFFER_BYTES = 1_024
 
 function taskIdOf(entry: RecordedEntry): string {
   if (entry.kind === 'result') return entry.result.taskId
