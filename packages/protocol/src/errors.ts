@@ -21,6 +21,7 @@ export const ERRORS = {
   CALLBACK_NOT_FOUND: { http: 404, grpc: 'NOT_FOUND', retry: false },
   DEAD_LETTER_NOT_FOUND: { http: 404, grpc: 'NOT_FOUND', retry: false },
   METHOD_NOT_ALLOWED: { http: 405, grpc: 'UNIMPLEMENTED', retry: false },
+  NOT_ACCEPTABLE: { http: 406, grpc: 'INVALID_ARGUMENT', retry: false },
   IDEMPOTENCY_IN_FLIGHT: { http: 409, grpc: 'ABORTED', retry: true },
   RESULT_NOT_READY: { http: 409, grpc: 'FAILED_PRECONDITION', retry: true },
   TASK_ENDED: { http: 409, grpc: 'FAILED_PRECONDITION', retry: false },
@@ -29,6 +30,7 @@ export const ERRORS = {
   REQUEST_TIMEOUT: { http: 408, grpc: 'DEADLINE_EXCEEDED', retry: true },
   TASK_TOO_LARGE: { http: 413, grpc: 'RESOURCE_EXHAUSTED', retry: false },
   HEADERS_TOO_LARGE: { http: 431, grpc: 'RESOURCE_EXHAUSTED', retry: false },
+  EVENT_INVALID: { http: 422, grpc: 'INVALID_ARGUMENT', retry: false },
   CALLBACK_REFUSED: { http: 422, grpc: 'INVALID_ARGUMENT', retry: false },
   SCHEMA_MISMATCH: { http: 422, grpc: 'INVALID_ARGUMENT', retry: false },
   IDEMPOTENCY_MISMATCH: { http: 422, grpc: 'INVALID_ARGUMENT', retry: false },
@@ -59,6 +61,7 @@ export const ERRORS = {
   TASK_CANCELLED: { http: 409, grpc: 'CANCELLED', retry: false },
   BLOB_MISSING: { http: 502, grpc: 'INTERNAL', retry: false },
   TASK_EXPIRED: { http: 504, grpc: 'DEADLINE_EXCEEDED', retry: false },
+  EVENT_UNDECODABLE: { http: 422, grpc: 'INVALID_ARGUMENT', retry: false },
   TASK_UNDECODABLE: { http: 422, grpc: 'INVALID_ARGUMENT', retry: false },
 
   // The operator's side: configuration and start.

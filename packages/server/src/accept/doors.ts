@@ -9,6 +9,7 @@ import { acceptingQueues } from './accepting-queue.ts'
 import { parkedRoutes } from './admin-parked.ts'
 import type { AdminRoute } from './admin-routes.ts'
 import { Admission } from './admission.ts'
+import { type CallbackRegistration, createCallbackRegistration } from './callback-registration.ts'
 import { createCancelTask } from './cancel-task.ts'
 import { createGrpcDoor, type GrpcDoor } from './grpc-door.ts'
 import type { Health } from './health-answers.ts'
@@ -16,7 +17,7 @@ import { createHttpDoor, type HttpDoor } from './http-door.ts'
 import { createLargeAnswers } from './large-answers.ts'
 import { authenticator, operatorsAmong } from './principal.ts'
 import { PrincipalSlots } from './principal-slots.ts'
-import { createReadTask } from './read-task.ts'
+import { createReadTask, type ReadTask } from './read-task.ts'
 import { createSubmit } from './submit.ts'
 import { createTaskIds, type TaskIdKeys } from './task-id.ts'
 import { taskOwner } from './task-owner.ts'
@@ -28,10 +29,14 @@ export interface Doors {
   readonly grpc: GrpcDoor
   /** Bytes of bodies that are on their way into the log. */
   readonly admission: Admission
+  readonly callbacks: CallbackRegistration
+  readonly readTask: ReadTask
 }
 
 export interface DoorsParts {
-  readonly options: Pick<ServerOptions, 'http' | 'auth' | 'queues' | 'retentionMs'>
+  /** Without `webhooks` callbacks are refused. */
+  readonly options: Pick<ServerOptions, 'http' | 'auth' | 'queues' | 'retentionMs'> &
+    Partial<Pick<ServerOptions, 'webhooks'>>
   /** Open, with the topics of all queues made. */
   readonly broker: Broker
   /** Partitions of a queue's topic; asked once, at the start. */
@@ -63,7 +68,16 @@ export function createDoors(parts: DoorsParts): Doors {
   const queues = acceptingQueues({ queues: options.queues, partitionsOf, random, telemetry })
   const authenticate = authenticator(auth.keys)
   const { large = null } = parts
-  const submit = createSubmit({ broker, replies, store, large, ids, clock, telemetry })
+  const { webhooks = null } = options
+  const callbacks = createCallbackRegistration({
+    callbacks: store.callbacks,
+    options: webhooks,
+    retentionMs,
+    clock,
+    random,
+    telemetry,
+  })
+  const submit = createSubmit({ broker, replies, store, large, callbacks, ids, clock, telemetry })
   const largeAnswers = createLargeAnswers({ blobs: large?.blobs ?? null, retentionMs, clock })
   const topics = resultTopics(options.queues.values(), broker.capabilities.recordBytesMax)
   const publishResult = resultPublisher({ broker, topics, clock, log: telemetry.log })
@@ -89,11 +103,15 @@ export function createDoors(parts: DoorsParts): Doors {
     submit,
     readTask,
     cancelTask,
+    callbacks,
     openWatch,
     largeAnswers,
     retentionMs,
     delays,
+    keys: auth.keys.length > 0,
+    offersCallbacks: store.callbacks !== null && options.webhooks != null,
     clock,
+    random,
     telemetry,
   }
   const { recordBytesMax } = broker.capabilities
@@ -101,6 +119,8 @@ export function createDoors(parts: DoorsParts): Doors {
   const adminRoutes = [...parked, ...(parts.adminRoutes ?? [])]
   return {
     admission,
+    callbacks,
+    readTask,
     http: createHttpDoor({ ...road, isOperator, adminRoutes, health }),
     grpc: createGrpcDoor(road),
   }

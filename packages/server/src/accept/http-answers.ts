@@ -53,10 +53,14 @@ export function sendEnded(response: ServerResponse, view: TaskView, extra: reado
 }
 
 /** How a task stands, as JSON. */
-export function sendTask(response: ServerResponse, { id, view }: TaskRead, extra: readonly string[]): void {
+export function sendTask(response: ServerResponse, read: TaskRead, extra: readonly string[]): void {
+  sendJson(response, 200, extra, taskBody(read))
+}
+
+export function taskBody({ id, view }: TaskRead): object {
   const path = taskPath(id.id)
   const ended = view !== null && view.finishedAtMs !== null
-  sendJson(response, 200, extra, {
+  return {
     id: id.id,
     queue: view?.queue ?? id.queue,
     state: view?.state ?? 'pending',
@@ -66,7 +70,7 @@ export function sendTask(response: ServerResponse, { id, view }: TaskRead, extra
     ...(ended ? { finishedAt: isoTime(view.finishedAtMs!) } : {}),
     ...(view !== null && view.fault !== null ? { problem: taskProblem(view) } : {}),
     links: { self: path, result: `${path}/result` },
-  })
+  }
 }
 
 export function sendJson(response: ServerResponse, status: number, extra: readonly string[], value: object): void {

@@ -1,8 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import type { Clock } from '@forebay/broker'
+import type { Clock, Random } from '@forebay/broker'
 import { ForebayError, toForebayError } from '@forebay/protocol'
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify'
+import { createDocumentation } from '../openapi/documentation.ts'
+import type { Route } from '../openapi/operation.ts'
 import type { HttpOptions } from '../options.ts'
 import { OCTET_STREAM } from '../records.ts'
 import type { TaskView } from '../reply/replies.ts'
@@ -11,11 +13,13 @@ import type { AcceptingQueue, AcceptingQueues } from './accepting-queue.ts'
 import { adminHandler } from './admin-door.ts'
 import type { AdminRoute } from './admin-routes.ts'
 import { type Admission, TASK_OVERHEAD_BYTES } from './admission.ts'
+import type { CallbackRegistration } from './callback-registration.ts'
+import { callbackRoutes } from './callback-routes.ts'
 import type { CancelTask } from './cancel-task.ts'
 import { withFlowHeader } from './flow-header.ts'
 import { type Health, sendLiveness, sendMetrics, sendReadiness } from './health-answers.ts'
 import { httpDate, sendAccepted, sendEnded, sendTask } from './http-answers.ts'
-import { type Call, callerOf, type Handle, routerPath } from './http-call.ts'
+import { type Call, callerOf, documentPath, type Handle, routerPath } from './http-call.ts'
 import { clientErrorAnswer, createHttpServer, FIELDS, methodNotAllowed, type ReadRequest } from './http-server.ts'
 import { readPriority, readTiming } from './http-timing.ts'
 import { idempotencyKeyFor } from './idempotency.ts'
@@ -28,10 +32,14 @@ import { sendProblem } from './problem.ts'
 import { readBody } from './read-body.ts'
 import type { ReadTask, TaskRead } from './read-task.ts'
 import { hasBody } from './request-fields.ts'
+import { createSseDoor } from './sse-door.ts'
 import type { Kept, Submit } from './submit.ts'
 import { traceHeaders } from './trace-context.ts'
+import type { OpenWatch } from './watching.ts'
 
 export interface HttpDoor {
+  /** What it answers at, HEAD left out; '/v1/tasks/{id}'. */
+  readonly routes: readonly Route[]
   listen(): Promise<{ readonly host: string; readonly port: number }>
   /**
    * Takes nothing new, answers those who wait with 202, lets go of connections as they fall idle and of the rest after
@@ -49,6 +57,8 @@ export interface HttpDoorParts {
   readonly submit: Submit
   readonly readTask: ReadTask
   readonly cancelTask: CancelTask
+  readonly callbacks: CallbackRegistration
+  readonly openWatch: OpenWatch
   readonly largeAnswers: LargeAnswers
   readonly adminRoutes: readonly AdminRoute[]
   readonly health: () => Health
@@ -56,13 +66,19 @@ export interface HttpDoorParts {
   readonly retentionMs: number
   /** Whether there is a place where delayed tasks can wait. */
   readonly delays: boolean
+  /** Whether every request wants an access key. */
+  readonly keys: boolean
+  /** Whether anybody is ever called. */
+  readonly offersCallbacks: boolean
   readonly clock: Clock
+  readonly random: Random
   readonly telemetry: Telemetry
 }
 
 export function createHttpDoor(parts: HttpDoorParts): HttpDoor {
   const { http, queues, authenticate, admission, submit, readTask, cancelTask, clock, telemetry } = parts
   const waits = new OpenWaits()
+  const sse = createSseDoor(parts)
   const refused = (code: string) => telemetry.metrics.refused.inc({ code })
   const app = fastify({
     serverFactory: (listener) =>
@@ -80,6 +96,7 @@ export function createHttpDoor(parts: HttpDoorParts): HttpDoor {
   const { server } = app
   let stopped: Promise<number> | null = null
   let cut = () => {}
+  const routes: Route[] = []
 
   // The body stays in the socket until its reader knows how much of it is welcome.
   app.removeAllContentTypeParsers()
@@ -88,6 +105,7 @@ export function createHttpDoor(parts: HttpDoorParts): HttpDoor {
   addRoutes()
 
   return {
+    routes,
     async listen() {
       await app.listen({ host: http.host, port: http.port })
       return { host: http.host, port: (server.address() as AddressInfo).port }
@@ -106,6 +124,7 @@ export function createHttpDoor(parts: HttpDoorParts): HttpDoor {
       const known = methods.get(url) ?? new Set()
       for (const one of method === 'GET' ? ['GET', 'HEAD'] : [method]) known.add(one)
       methods.set(url, known)
+      routes.push({ method, path: documentPath(url) })
     }
     add('POST', '/v1/queues/:queue/tasks', handInToQueue)
     for (const queue of queues.all) {
@@ -118,12 +137,33 @@ export function createHttpDoor(parts: HttpDoorParts): HttpDoor {
     add('GET', '/v1/tasks/:id', getTask)
     add('DELETE', '/v1/tasks/:id', deleteTask)
     add('GET', '/v1/tasks/:id/result', getResult)
+    const callbacks = callbackRoutes(parts)
+    add('POST', '/v1/tasks/:id/callbacks', callbacks.add)
+    add('GET', '/v1/tasks/:id/callbacks', callbacks.list)
+    add('GET', '/v1/tasks/:id/events', (call) => sse.handle(call))
     add('GET', '/livez', ({ response }) => sendLiveness(response))
     add('GET', '/readyz', ({ response }) => sendReadiness(response, parts.health(), admission.stopping))
     add('GET', '/metrics', ({ response }) => sendMetrics(response, telemetry.metrics.registry))
+    const documentation = createDocumentation(() => ({
+      ...parts,
+      routes,
+      queues: queues.all.map(({ options }) => options),
+      waitMaxMs: http.waitMaxMs,
+      callbacks: parts.offersCallbacks,
+    }))
+    add('GET', '/openapi.json', forReaders(documentation.document))
+    add('GET', '/docs', forReaders(documentation.page))
     const admin = { ...parts, bodyBytesMax: http.bodyBytesMax, waits }
     for (const route of parts.adminRoutes) add(route.method, routerPath(route.path), adminHandler(route, admin))
     for (const [url, known] of methods) refuseOtherMethods(app, url, known)
+  }
+
+  /** Names and schemas of queues are for those who may use them, unless the configuration says otherwise. */
+  function forReaders(handle: Handle): Handle {
+    return (call) => {
+      if (!http.docsOpen) authenticate(call.fields.authorization)
+      return handle(call)
+    }
   }
 
   /** The route that nearly all requests take goes past the router: its objects cost a tenth of the request. */
@@ -213,6 +253,7 @@ export function createHttpDoor(parts: HttpDoorParts): HttpDoor {
         priority,
         idempotencyKey,
         waitMs: preferences.waitMs ?? 0,
+        callback: fields.callback ?? null,
       })
     }
 
@@ -292,6 +333,7 @@ export function createHttpDoor(parts: HttpDoorParts): HttpDoor {
   async function close(): Promise<number> {
     admission.stop()
     waits.end()
+    sse.stop()
     let left = 0
     let idling = clock.timer(0, closeIdle)
     const closed = new Promise<void>((resolve) => server.close(() => resolve()))

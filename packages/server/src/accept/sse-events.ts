@@ -1,0 +1,58 @@
+import { isUtf8 } from 'node:buffer'
+import type { WatchEvent } from '../reply/replies.ts'
+import { taskBody } from './http-answers.ts'
+import type { TaskIdParts } from './task-id.ts'
+import { positionAfter } from './watching.ts'
+
+/** Larger results are not part of the `result` event, which then has their link only. bytes */
+export const SSE_RESULT_BYTES_MAX = 64 * 1024
+
+/** Written while nothing happens, so that proxies and readers know that the stream lives. */
+export const HEARTBEAT = ':\n\n'
+
+/** How long a reader waits before it comes back. */
+export function retryLine(ms: number): string {
+  return `retry: ${ms}\n\n`
+}
+
+/**
+ * Events in the words of `text/event-stream`. What many follow at once is put into words once, as long as they are told
+ * of it together.
+ */
+export class SseWords {
+  readonly #told = new WeakMap<object, string>()
+
+  of(id: TaskIdParts, event: WatchEvent): string {
+    if (event.kind !== 'output') return block(event.kind === 'end' ? 'result' : event.kind, event, dataOf(id, event))
+    const told = this.#told.get(event.content)
+    if (told !== undefined) return told
+    const words = block(event.content.kind, event, JSON.stringify(outputData(event)))
+    this.#told.set(event.content, words)
+    return words
+  }
+}
+
+function block(name: string, event: WatchEvent, data: string): string {
+  const position = positionAfter(event)
+  return `${position === '' ? '' : `id: ${position}\n`}event: ${name}\ndata: ${data}\n\n`
+}
+
+function dataOf(id: TaskIdParts, event: Exclude<WatchEvent, { readonly kind: 'output' }>): string {
+  if (event.kind === 'restart') return JSON.stringify({ attempt: event.attempts, generation: event.generation })
+  const task = taskBody({ id, view: event.view })
+  if (event.kind === 'state' || event.view.state !== 'succeeded') return JSON.stringify(task)
+  const { payload, contentType, blob } = event.view
+  if (payload === null || blob !== undefined || payload.length > SSE_RESULT_BYTES_MAX) return JSON.stringify(task)
+  return JSON.stringify({ ...task, result: { contentType, ...bodyData(payload) } })
+}
+
+function outputData({ attempts, chunks, content }: Extract<WatchEvent, { readonly kind: 'output' }>): object {
+  if (content.kind === 'progress') return { attempt: attempts, fraction: content.fraction, message: content.message }
+  return { attempt: attempts, chunk: chunks, contentType: content.contentType, ...bodyData(content.payload) }
+}
+
+/** A character that is cut in two by the end of a chunk makes both of them base64: bytes arrive as they were. */
+function bodyData(payload: Uint8Array): { readonly text: string } | { readonly base64: string } {
+  const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength)
+  return isUtf8(bytes) ? { text: bytes.toString('utf8') } : { base64: bytes.toString('base64') }
+}
