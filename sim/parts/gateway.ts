@@ -6,6 +6,7 @@ import { createSubmit, type Submit } from '../../packages/server/src/accept/subm
 import { createTaskIds } from '../../packages/server/src/accept/task-id.ts'
 import { redrive } from '../../packages/server/src/dead/redrive.ts'
 import { createRecorder, type Recorder } from '../../packages/server/src/finish/recorder.ts'
+import { NO_RESULT_TOPICS, resultPublisher } from '../../packages/server/src/finish/result-topics.ts'
 import { createReplies, type RunningReplies } from '../../packages/server/src/reply/log-replies.ts'
 import type { Parking } from '../../packages/server/src/store/parking.ts'
 import type { Store } from '../../packages/server/src/store/store.ts'
@@ -60,9 +61,11 @@ export class SimGateway implements Program {
       random,
     )
     this.submit = createSubmit({ ...common, replies, ids })
-    this.read = createReadTask({ ids, broker, replies, clock, retentionMs: RETENTION_MS })
+    const publishResult = resultPublisher({ broker, topics: NO_RESULT_TOPICS, clock, log: TELEMETRY.log })
+    this.read = createReadTask({ ids, publishResult, replies, clock, retentionMs: RETENTION_MS })
     this.cancel = createCancelTask({
       ...common,
+      publishResult,
       replies,
       readTask: this.read,
       ownerOf: (_text, principal) => principal,

@@ -352,7 +352,7 @@ function isEmpty(value: Uint8Array | null): boolean {
 }
 
 const EMPTY = Buffer.alloc(0)
-const CE_SPECVERSION: RecordHeader = ['ce_specversion', Buffer.from('1.0')]
+export const CE_SPECVERSION: RecordHeader = ['ce_specversion', Buffer.from('1.0')]
 const CE_TYPE_TASK: RecordHeader = ['ce_type', Buffer.from('forebay.task')]
 const KIND_RESULT: RecordHeader = ['fb-kind', Buffer.from('result')]
 const KIND_NOTE: RecordHeader = ['fb-kind', Buffer.from('note')]

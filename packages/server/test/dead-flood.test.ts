@@ -64,7 +64,12 @@ async function openRig() {
     const record = { topic: TOPIC, partition: 0, offset: 0, timestampMs: 0, key: null, value: null, headers: [] }
     const about = { taskId, queue: 'q', attempts: 1, generation: 0 }
     const letter = result.state === 'dead' ? { ...about, record, state: result.state, fault: FAULT, atMs: 0 } : null
-    return finisher.finish({ ...about, owner: 'o', finishedAtMs: 0, end: result }, 0, letter, lost)
+    return finisher.finish(
+      { ...about, owner: 'o', finishedAtMs: 0, end: result },
+      { lane: 0, key: null, headers: [] },
+      letter,
+      lost,
+    )
   }
   return {
     clock,

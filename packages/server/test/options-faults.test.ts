@@ -191,6 +191,15 @@ const CASES: readonly (readonly [given: unknown, path: string, says: RegExp])[] 
   [queue({ schema: 5 }), 'queues.hello.schema', /not a JSON Schema/],
   [queue({ topic: 'a/b' }), 'queues.hello.topic', /cannot be used/],
   [queue({ topic: 'forebay.results' }), 'queues.hello.topic', /Forebay itself/],
+  [queue({ resultTopic: 'a b' }), 'queues.hello.resultTopic', /cannot be used/],
+  [queue({ resultTopic: '..' }), 'queues.hello.resultTopic', /cannot be used/],
+  [queue({ resultTopic: 'forebay.control' }), 'queues.hello.resultTopic', /Forebay itself/],
+  [queue({ resultTopic: 'forebay.tasks.hello' }), 'queues.hello.resultTopic', /the queue "hello" already/],
+  [
+    { queues: { a: { resultTopic: 't.dead' }, b: { topic: 't' } } },
+    'queues.a.resultTopic',
+    /dead letters of the queue "b"/,
+  ],
   [{ queues: { a: { topic: 't' }, b: { topic: 't' } } }, 'queues.b.topic', /the queue "a" already/],
   [{ queues: { a: null, 'a.dead': null } }, 'queues.a.dead.topic', /dead letters of the queue "a"/],
   [

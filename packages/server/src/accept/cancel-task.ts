@@ -1,7 +1,6 @@
 import { type Broker, type Clock, PublishError } from '@forebay/broker'
 import { ForebayError } from '@forebay/protocol'
 import { cancellationRecord } from '../control.ts'
-import { resultRecord } from '../records.ts'
 import type { Replies, TaskView } from '../reply/replies.ts'
 import type { Result } from '../task.ts'
 import type { Telemetry } from '../telemetry.ts'
@@ -22,6 +21,8 @@ export type CancelTask = (text: string, principal: string) => Promise<TaskRead>
 
 export interface CancelTaskParts {
   readonly broker: Broker
+  /** Puts a result into the log, and its copy where its queue has a topic for those. */
+  readonly publishResult: (result: Result, lane: number) => Promise<void>
   readonly replies: Replies
   readonly readTask: ReadTask
   readonly ownerOf: TaskOwner
@@ -31,6 +32,7 @@ export interface CancelTaskParts {
 
 export function createCancelTask({
   broker,
+  publishResult,
   replies,
   readTask,
   ownerOf,
@@ -73,7 +75,7 @@ export function createCancelTask({
 
   async function publish(result: Result, lane: number): Promise<void> {
     try {
-      await broker.publish([resultRecord(result, lane)])
+      await publishResult(result, lane)
     } catch (thrown) {
       const members = { task: result.taskId }
       if (thrown instanceof PublishError && thrown.failed.every((one) => one.outcome === 'refused')) {

@@ -57,7 +57,7 @@ export class Endings {
           }
         : null
     this.underWay++
-    const kept = await finisher.finish(result, task.lane, letter, window.lost)
+    const kept = await finisher.finish(result, task, letter, window.lost)
     this.underWay--
     if (kept && !window.lost.aborted) {
       meters.finished(end.state, Math.max(0, atMs - task.acceptedAtMs) / 1000)

@@ -16,6 +16,7 @@ import { noteRecord, resultRecord } from '../records.ts'
 import type { Note, Result, Task } from '../task.ts'
 import type { Metrics } from '../telemetry.ts'
 import { AttemptOutput } from './attempt-output.ts'
+import { NO_RESULT_TOPICS, type ResultTopics } from './result-topics.ts'
 
 /**
  * Publishes how a task ended; whoever called settles the task only once this has resolved true (P5). It tries for
@@ -23,10 +24,10 @@ import { AttemptOutput } from './attempt-output.ts'
  */
 export interface Finisher {
   /**
-   * The result, and with it the dead letter where there is one. True when all is durable; false when `lost` aborted
-   * first: then another owner will end the task.
+   * The result, and with it its copy in the queue's result topic and the dead letter where there are such. True when all
+   * is durable; false when `lost` aborted first: then another owner will end the task.
    */
-  finish(result: Result, lane: number, letter: DeadLetter | null, lost: AbortSignal): Promise<boolean>
+  finish(result: Result, task: EndedTask, letter: DeadLetter | null, lost: AbortSignal): Promise<boolean>
   /** Best effort: a note that gets lost costs a reader nothing but news. */
   note(note: Note, lane: number): void
   /** Where one attempt of a task says what it says before its end; to be ended before the task is finished. */
@@ -34,6 +35,8 @@ export interface Finisher {
   /** Ends the tries that are under way: what is not durable then comes to the next owner. */
   close(): void
 }
+
+export type EndedTask = Pick<Task, 'lane' | 'key' | 'headers'>
 
 export interface FinisherDependencies {
   readonly broker: Broker
@@ -44,21 +47,25 @@ export interface FinisherDependencies {
   readonly metrics?: Pick<Metrics, 'deadLettersWaiting'>
   /** Where bodies of letters lie that are too large for a record. Default: nowhere. */
   readonly blobs?: BlobStore | null
+  /** Where copies of results go. Default: nowhere. */
+  readonly resultTopics?: ResultTopics
 }
 
 export function createFinisher(dependencies: FinisherDependencies): Finisher {
-  const { broker, clock, random, log, metrics, blobs = null } = dependencies
+  const { broker, clock, random, log, metrics, blobs = null, resultTopics = NO_RESULT_TOPICS } = dependencies
   const bytesMax = broker.capabilities.recordBytesMax
   const closed = new AbortController()
   const flood = new FloodLimit(clock)
   const outputParts = { broker, clock, random, log, closed: closed.signal }
 
   return {
-    async finish(result, lane, letter, lost) {
+    async finish(result, task, letter, lost) {
       const kept = fits(result, bytesMax)
       // The letter first: with the result alone in the log, a crash would leave a dead task that nobody can redrive.
       if (letter !== null && !(await keepLetter(letter, lost))) return false
-      return keep([resultRecord(kept, lane)], kept.taskId, lost)
+      const record = resultRecord(kept, task.lane)
+      const copy = resultTopics.copy(kept, task)
+      return keep(copy === null ? [record] : [record, copy], kept.taskId, lost)
     },
 
     note(note, lane) {

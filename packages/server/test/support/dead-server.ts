@@ -36,7 +36,11 @@ export interface DeadServerRig extends AsyncDisposable {
 /** A whole server on the embedded log, and an HTTP target that does as it is told. */
 export async function openDeadServer(
   queues: Readonly<Record<string, GivenQueue>> = { orders: {} },
-  options: { readonly keys?: boolean } = {},
+  options: {
+    readonly keys?: boolean
+    /** Default: an embedded one. The server closes it. */
+    readonly broker?: Broker
+  } = {},
 ): Promise<DeadServerRig> {
   const dir = await mkdtemp(join(tmpdir(), 'forebay-dead-server-'))
   const calls: string[] = []
@@ -50,7 +54,7 @@ export async function openDeadServer(
   worker.listen(0, '127.0.0.1')
   await once(worker, 'listening')
   const target = `http://127.0.0.1:${(worker.address() as AddressInfo).port}/work`
-  const broker = embeddedBroker({ dir: join(dir, 'log') })
+  const broker = options.broker ?? embeddedBroker({ dir: join(dir, 'log') })
   const given = Object.fromEntries(
     Object.entries(queues).map(([name, queue]) => [
       name,
