@@ -19,6 +19,11 @@ export function routerPath(path: string): string {
   return path.replace(/\{(\w+)\}/g, ':$1')
 }
 
+/** The other way round. */
+export function documentPath(path: string): string {
+  return path.replace(/:(\w+)/g, '{$1}')
+}
+
 export function callerOf(response: ServerResponse): Caller {
   return {
     get gone() {

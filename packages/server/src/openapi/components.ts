@@ -12,6 +12,11 @@ export function parameters(waitMaxMs: number, retentionMs: number): Record<strin
     'The same key and the same request lead to the same task: makes it safe to send a request again whose answer was lost.',
     { type: 'string', minLength: 1, maxLength: IDEMPOTENCY_KEY_CHARACTERS_MAX, pattern: '^[\\x21-\\x7e]+$' },
   )
+  const key = inHeader(
+    'Forebay-Key',
+    `Ordering key, 1 to ${KEY_BYTES_MAX} bytes of UTF-8; goes before the queue's own source of keys.`,
+    { type: 'string', minLength: 1, maxLength: KEY_BYTES_MAX },
+  )
   return {
     TaskId: {
       name: 'id',
@@ -29,12 +34,9 @@ export function parameters(waitMaxMs: number, retentionMs: number): Record<strin
       },
     ),
     IdempotencyKey: idempotencyKey,
-    IdempotencyKeyRequired: { ...idempotencyKey, required: true, example: 'a-key-of-your-own' },
-    Key: inHeader(
-      'Forebay-Key',
-      `Ordering key, 1 to ${KEY_BYTES_MAX} bytes of UTF-8; goes before the queue's own source of keys.`,
-      { type: 'string', minLength: 1, maxLength: KEY_BYTES_MAX },
-    ),
+    IdempotencyKeyRequired: { ...idempotencyKey, required: true },
+    Key: key,
+    KeyRequired: { ...key, required: true, example: 'key-7' },
     Delay: inHeader(
       'Forebay-Delay',
       `No attempt begins before this has passed, at most ${DELAY_MAX_MS / 86_400_000} days.`,

@@ -10,7 +10,7 @@ export function curlLine(operation: ShownOperation, base: string): string {
     ...(needsKey ? ['-H "Authorization: Bearer $FOREBAY_KEY"'] : []),
     ...parameters
       .filter((parameter) => parameter.in === 'header' && (parameter.required || parameter.example !== undefined))
-      .map((parameter) => `-H ${singleQuoted(`${parameter.name}: ${writtenValue(parameter)}`)}`),
+      .map((parameter) => `-H ${singleQuoted(`${parameter.name}: ${headerValue(parameter, operation.id)}`)}`),
     ...(body === null
       ? []
       : [`-H ${singleQuoted(`Content-Type: ${body.type}`)}`, `--data-binary ${singleQuoted(dataOf(body))}`]),
@@ -23,6 +23,11 @@ function encodedValue(name: string, parameters: readonly Json[]): string {
   const parameter = parameters.find((one) => one.in === 'path' && one.name === name)
   if (name === 'id' || name === 'task') return '$TASK'
   return encodeURIComponent(parameter === undefined ? name : writtenValue(parameter))
+}
+
+/** A key of one request must not be that of another. */
+function headerValue(parameter: Json, operationId: string): string {
+  return parameter.name === 'Idempotency-Key' ? `${operationId}-1` : writtenValue(parameter)
 }
 
 function writtenValue(parameter: Json): string {

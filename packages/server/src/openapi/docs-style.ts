@@ -11,7 +11,7 @@ nav { position: sticky; top: 0; align-self: start; max-height: 100vh; overflow: 
   border-right: 1px solid var(--line); font-size: .87rem; }
 nav h2 { margin: 1.4rem 0 .3rem; font-size: .75rem; letter-spacing: .08em; text-transform: uppercase; color: var(--soft); }
 nav ul { margin: 0; padding: 0; list-style: none; }
-nav a { display: block; padding: .18rem 0; color: var(--ink); text-decoration: none; overflow-wrap: anywhere; }
+nav a { display: flex; align-items: baseline; padding: .18rem 0; color: var(--ink); text-decoration: none; overflow-wrap: anywhere; }
 nav a:hover, a:hover { text-decoration: underline; }
 main { padding: 1.6rem 1.5rem 5rem 0; min-width: 0; }
 a { color: var(--link); }
@@ -21,7 +21,7 @@ main > h2 { margin: 3rem 0 .2rem; padding-bottom: .3rem; border-bottom: 2px soli
 section { margin: 2rem 0 2.6rem; }
 section h3 { margin: 0; font-size: 1.15rem; }
 .address { margin: .3rem 0 .6rem; font-family: ui-monospace, monospace; font-size: .95rem; overflow-wrap: anywhere; }
-.method { display: inline-block; min-width: 3.6rem; font: 700 .72rem/1 ui-monospace, monospace; }
+.method { display: inline-block; flex: none; min-width: 3.6rem; font: 700 .72rem/1 ui-monospace, monospace; }
 .get { color: var(--get); } .post { color: var(--post); } .put { color: var(--put); } .delete { color: var(--delete); }
 .soft { color: var(--soft); }
 h4 { margin: 1.1rem 0 .3rem; font-size: .85rem; color: var(--soft); }

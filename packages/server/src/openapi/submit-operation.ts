@@ -29,7 +29,7 @@ export function submitOperation(submission: Submission, { delays, callbacks }: D
       ...submission.pathParameters,
       parameter('Prefer'),
       required ? parameter('IdempotencyKeyRequired') : idempotencyKey,
-      parameter('Key'),
+      parameter(keyIsElsewhere(submission) ? 'KeyRequired' : 'Key'),
       ...(queue === null ? [] : namedHeaders(queue)),
       ...(delays ? [parameter('Delay'), parameter('NotBefore')] : []),
       parameter('Deadline'),
@@ -93,6 +93,12 @@ export const ABOUT_END: Json = { 'Forebay-Task': header('TaskId'), 'Forebay-Stat
 const ABOUT_KEY: Json = {
   'Idempotent-Replayed': header('IdempotentReplayed'),
   'Forebay-Idempotency-Expires': header('IdempotencyExpires'),
+}
+
+/** Where the queue's key stands in the path of another address. */
+function keyIsElsewhere({ queue, pathParameters }: Submission): boolean {
+  const key = queue?.key
+  return key?.from === 'path' && !pathParameters.some(({ name }) => name === key.parameter)
 }
 
 /** Those that this queue goes by: where its key stands, and by what it shares capacity. */

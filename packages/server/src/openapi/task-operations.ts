@@ -16,14 +16,17 @@ export const READ_CODES = [
 
 export const TASK_OPERATIONS: Operations = {
   'POST /v1/queues/{queue}/tasks': (parts) => {
-    const names = parts.queues.map(({ name }) => name)
+    const plain = parts.queues.find(
+      ({ schema: declared, key, idempotency }) => !declared && !key && !idempotency.required,
+    )
+    const shown = plain ?? parts.queues[0]
     const queue = {
       name: 'queue',
       in: 'path',
       required: true,
       description: 'A queue of the configuration; each has an address of its own below, with what it takes.',
       schema: { type: 'string' },
-      ...(names.length === 0 ? {} : { example: names[0] }),
+      ...(shown === undefined ? {} : { example: shown.name }),
     }
     return submitOperation(
       {

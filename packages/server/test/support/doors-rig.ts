@@ -189,6 +189,7 @@ const HTTP: HttpOptions = {
   waitersPerPrincipalMax: 5_000,
   watchersPerPrincipalMax: 10_000,
   acceptingBytesMax: 67_108_864,
+  docsOpen: false,
 }
 
 /** Sends bytes as they are and reads until the other side closes, or `quietMs` pass without a byte. */
