@@ -23,14 +23,18 @@ import { serverOptionsFor } from './execute/worker-server-options.ts'
 import { WorkerSessions } from './execute/worker-sessions.ts'
 import { createFinisher, type Finisher, RECORD_HEADROOM_BYTES } from './finish/finisher.ts'
 import { createRecorder, type Recorder } from './finish/recorder.ts'
+import { resultTopics } from './finish/result-topics.ts'
 import { type Running, STOP_GRACE_MS_DEFAULT, type StopOptions, type StopReport } from './lifecycle.ts'
-import type { ServerOptions } from './options.ts'
+import type { QueueOptions, ServerOptions } from './options.ts'
 import { createReplies, type RunningReplies } from './reply/log-replies.ts'
 import type { Parking } from './store/parking.ts'
 import type { Store } from './store/store.ts'
 import { usableParking } from './store/usable-parking.ts'
 import type { Telemetry } from './telemetry.ts'
 import { deadTopic, RESULTS_TOPIC } from './topics.ts'
+import { webhookRoutes } from './webhooks/admin-routes.ts'
+import type { Deliverer } from './webhooks/deliverer.ts'
+import { startDeliverer } from './webhooks/start-deliverer.ts'
 
 export interface ServerParts {
   readonly options: ServerOptions
@@ -74,6 +78,7 @@ class ComposedServer implements Server {
   #recorder: Recorder | null = null
   #replies: RunningReplies | null = null
   #doors: Doors | null = null
+  #deliverer: Deliverer | null = null
   #healthDoor: HealthDoor | null = null
   #sessions: WorkerSessions | null = null
   #finisher: Finisher | null = null
@@ -194,20 +199,24 @@ class ComposedServer implements Server {
       replies: this.#replies!,
       delays: usableParking(store, broker) !== null,
       large: this.#blobs === null ? null : { blobs: this.#blobs, aboveBytes: options.blobs.aboveBytes },
-      adminRoutes: deadRoutes({
-        broker,
-        clock,
-        queues: options.queues,
-        lanes: partitionsOf(RESULTS_TOPIC),
-        knownLife: async (taskId) => {
-          const known = await store.get(taskId)
-          return known === null ? null : { generation: known.generation, state: known.status.state }
-        },
-        blobs: this.#blobs,
-      }),
+      adminRoutes: [
+        ...webhookRoutes({ callbacks: store.callbacks, clock, wake: () => this.#deliverer?.wake() }),
+        ...deadRoutes({
+          broker,
+          clock,
+          queues: options.queues,
+          lanes: partitionsOf(RESULTS_TOPIC),
+          knownLife: async (taskId) => {
+            const known = await store.get(taskId)
+            return known === null ? null : { generation: known.generation, state: known.status.state }
+          },
+          blobs: this.#blobs,
+        }),
+      ],
       health: () => this.#health(),
     })
     this.#grpc.addService(this.#doors.grpc.definition, this.#doors.grpc.handlers)
+    this.#deliverer = startDeliverer({ ...this.#parts, doors: this.#doors, recorder: this.#recorder! })
   }
 
   #makeSessions(): void {
@@ -237,7 +246,8 @@ class ComposedServer implements Server {
   async #startDispatchers(lanes: number, partitionsOf: (topic: string) => number): Promise<void> {
     const { options, broker, clock, random, telemetry } = this.#parts
     const { log, metrics } = telemetry
-    this.#finisher = createFinisher({ broker, blobs: this.#blobs, clock, random, log, metrics })
+    const topics = resultTopics(options.queues.values(), broker.capabilities.recordBytesMax)
+    this.#finisher = createFinisher({ broker, blobs: this.#blobs, resultTopics: topics, clock, random, log, metrics })
     const finisher = this.#finisher
     this.#cancellations = startCancellations({ broker, clock, random, log })
     const cancellations = this.#cancellations
@@ -303,6 +313,7 @@ class ComposedServer implements Server {
     ])
     const left = reports.flatMap((report) => report.left)
     if (cut > 0) left.push(`${cut} HTTP connections were cut`)
+    await this.#deliverer?.stop(this.#graceOver.signal)
     this.#finisher?.close()
     await this.#cancellations?.close()
     await this.#sessions?.stop(this.#graceOver.signal)
@@ -337,5 +348,15 @@ function topicsOf({ queues, partitions, retentionMs }: ServerOptions): TopicSpec
     topics.push({ name: queue.topic, partitions: queue.partitions, retentionMs })
     topics.push({ name: deadTopic(queue.topic), partitions: queue.partitions, retentionMs: 'forever' })
   }
-  return topics
+  return [...topics, ...resultTopicsOf(queues.values(), retentionMs)]
+}
+
+/** One that several queues share has the partitions of the widest of them. */
+function resultTopicsOf(queues: Iterable<QueueOptions>, retentionMs: number): TopicSpec[] {
+  const partitions = new Map<string, number>()
+  for (const queue of queues) {
+    if (queue.resultTopic === null) continue
+    partitions.set(queue.resultTopic, Math.max(queue.partitions, partitions.get(queue.resultTopic) ?? 0))
+  }
+  return [...partitions].map(([name, count]) => ({ name, partitions: count, retentionMs }))
 }

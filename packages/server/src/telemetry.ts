@@ -22,6 +22,10 @@ export interface Metrics {
   readonly waiters: Gauge
   readonly watchers: Gauge
   readonly workerSessions: Gauge
+  /** Calls of callbacks by what came of them. */
+  readonly webhooks: Counter<'outcome'>
+  readonly webhooksRunning: Gauge
+  readonly webhooksLate: Gauge
   /** Outcomes that workers sent for leases they did not hold. */
   readonly outcomesRefused: Counter
   readonly refused: Counter<'code'>
@@ -140,6 +144,18 @@ export function createMetrics(): Metrics {
     }),
     watchers: new Gauge({ name: 'forebay_watchers', help: 'Streams that follow a task.', registers }),
     waiters: new Gauge({ name: 'forebay_waiters', help: 'Callers that wait for a result.', registers }),
+    webhooks: new Counter({
+      name: 'forebay_webhooks_total',
+      help: 'Calls of callbacks: delivered, again, given-up, disabled; later: no call was made yet; lost: another took it over.',
+      labelNames: ['outcome'],
+      registers,
+    }),
+    webhooksRunning: new Gauge({ name: 'forebay_webhooks_running', help: 'Calls of callbacks under way.', registers }),
+    webhooksLate: new Gauge({
+      name: 'forebay_webhooks_due_seconds',
+      help: 'How long the callback that is due longest has waited for its call; 0: none waits.',
+      registers,
+    }),
     workerSessions: new Gauge({ name: 'forebay_worker_sessions', help: 'Workers that are connected.', registers }),
     outcomesRefused: new Counter({
       name: 'forebay_outcomes_refused_total',

@@ -49,13 +49,25 @@ export interface Asked {
   /** As it was named, so that a moment stays the same however often it is asked for. */
   readonly timing: Pick<Timing, 'delayMs' | 'notBeforeMs'>
   readonly priority: number
+  /** In its normal form. Default: none. */
+  readonly callback?: string | null
 }
 
 /** Tells a repetition from another request: the same key of one caller must ask for the same thing. */
-export function fingerprint({ method, queue, key, contentType, payload, timing, priority }: Asked): string {
+export function fingerprint({
+  method,
+  queue,
+  key,
+  contentType,
+  payload,
+  timing,
+  priority,
+  callback = null,
+}: Asked): string {
   const { delayMs, notBeforeMs } = timing
   const special = delayMs > 0 || notBeforeMs !== null || priority !== PRIORITY_DEFAULT
-  const head = JSON.stringify([method, queue, key, contentType, ...(special ? [delayMs, notBeforeMs, priority] : [])])
+  const more = [...(special ? [delayMs, notBeforeMs, priority] : []), ...(callback === null ? [] : [{ callback }])]
+  const head = JSON.stringify([method, queue, key, contentType, ...more])
   if (payload.length === 0) return hash('sha256', head, 'base64url')
   return createHash('sha256').update(head).update(payload).digest('base64url')
 }

@@ -19,6 +19,7 @@ export interface RequestFields {
   notBefore?: string
   deadline?: string
   priority?: string
+  callback?: string
   traceparent?: string
   tracestate?: string
 }
@@ -104,6 +105,7 @@ const FIELD_OF: ReadonlyMap<string, keyof RequestFields> = new Map([
   ['forebay-not-before', 'notBefore'],
   ['forebay-deadline', 'deadline'],
   ['forebay-priority', 'priority'],
+  ['forebay-callback', 'callback'],
   ['traceparent', 'traceparent'],
   ['tracestate', 'tracestate'],
 ])

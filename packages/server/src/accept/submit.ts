@@ -8,8 +8,10 @@ import { viewOf } from '../reply/views.ts'
 import type { ClaimKey, Store } from '../store/store.ts'
 import type { Task, TaskHeader } from '../task.ts'
 import type { Telemetry } from '../telemetry.ts'
+import type { CallbackUrl } from '../webhooks/callback-url.ts'
 import type { AcceptingQueue } from './accepting-queue.ts'
 import { TASK_OVERHEAD_BYTES } from './admission.ts'
+import { type CallbackRegistration, noCallbacks } from './callback-registration.ts'
 import { fingerprint } from './idempotency.ts'
 import { bySignal, type Pending } from './open-waits.ts'
 import type { TaskIdParts, TaskIds } from './task-id.ts'
@@ -56,6 +58,8 @@ export interface SubmitParts {
   readonly store: Store
   /** Default: none, and every body goes into its record. */
   readonly large?: LargeBodies | null
+  /** Default: none are taken. */
+  readonly callbacks?: CallbackRegistration
   readonly ids: TaskIds
   readonly clock: Clock
   readonly telemetry: Telemetry
@@ -63,15 +67,15 @@ export interface SubmitParts {
 
 /**
  * The one road from a checked request to a kept task, for every door: name it, claim its idempotency key, put its body
- * outside the log if it is large, expect its answer, append it, and only then say so. The body goes first: a record
+ * outside the log if it is large, write down who is to be called, expect its answer, append it, and only then say so. The body goes first: a record
  * never names what is not there, and a body that no record came to name is swept away when its time is over.
  *
- * Throws NOT_ACCEPTED or BLOB_UNAVAILABLE when nothing was kept, OUTCOME_UNKNOWN (with the task's id) when it may
+ * Throws NOT_ACCEPTED, BLOB_UNAVAILABLE, CALLBACK_REFUSED or CALLBACK_UNAVAILABLE when nothing was kept, OUTCOME_UNKNOWN (with the task's id) when it may
  * have been (P9).
  */
 export function createSubmit(parts: SubmitParts): Submit {
   const { broker, replies, store, ids, clock, telemetry } = parts
-  const { large = null } = parts
+  const { large = null, callbacks = noCallbacks } = parts
   const inRecordBytesMax = broker.capabilities.recordBytesMax - TASK_OVERHEAD_BYTES
   const largeAboveBytes = large === null ? Number.POSITIVE_INFINITY : Math.min(large.aboveBytes, inRecordBytesMax)
 
@@ -79,12 +83,13 @@ export function createSubmit(parts: SubmitParts): Submit {
     const { queue, idempotencyKey, waitMs } = submission
     const isLarge = submission.payload.length > largeAboveBytes
     if (!isLarge && submission.payload.length > inRecordBytesMax) throw tooLargeForLog(inRecordBytesMax)
+    const callback = submission.callback == null ? null : callbacks.check(submission.callback, submission.owner)
     let task = newTask(submission)
     let claim: ClaimKey | null = null
     let appendedBefore = false
     if (idempotencyKey !== null) {
       claim = { principal: submission.owner, route: queue.options.name, key: idempotencyKey }
-      const reservation = await reserve(claim, task.id, submission)
+      const reservation = await reserve(claim, task.id, submission, callback)
       if (reservation.kind === 'kept') return replay(reservation.taskId, submission)
       if (reservation.kind === 'resume') {
         task = resumed(task, reservation.taskId, submission.timing)
@@ -92,9 +97,13 @@ export function createSubmit(parts: SubmitParts): Submit {
       }
     }
     if (isLarge) task = await outside(large!, task, claim, appendedBefore)
+    if (callback !== null) await register(task, callback, claim, appendedBefore)
     const mayExpect = waitMs > 0 && !appendedBefore && task.lane === replies.lane
     const expectation = mayExpect ? replies.expect(task.id) : null
-    await append(task, queue, claim, expectation)
+    await append(task, queue, claim, expectation).catch(async (thrown: unknown) => {
+      if (callback !== null && !appendedBefore && isNotKept(thrown)) await callbacks.forget(task.id)
+      throw thrown
+    })
     queue.meters.accepted()
     if (claim !== null) await confirm(claim)
     // Its first result may be in the log already: only the store says which was the first.
@@ -155,6 +164,27 @@ export function createSubmit(parts: SubmitParts): Submit {
     }
   }
 
+  async function register(
+    task: Task,
+    callback: CallbackUrl,
+    claim: ClaimKey | null,
+    appendedBefore: boolean,
+  ): Promise<void> {
+    const { id, owner, queue, acceptedAtMs, budgetMs } = task
+    const deadlineAtMs = acceptedAtMs + budgetMs
+    try {
+      await callbacks.register({ id, owner, queue, deadlineAtMs, mayHaveEnded: appendedBefore }, callback)
+    } catch (thrown) {
+      if (appendedBefore) {
+        await doubt(claim!)
+        throw outcomeUnknown(id, thrown)
+      }
+      await callbacks.forget(id)
+      if (claim !== null) await release(claim)
+      throw thrown
+    }
+  }
+
   async function append(
     task: Task,
     queue: AcceptingQueue,
@@ -177,9 +207,9 @@ export function createSubmit(parts: SubmitParts): Submit {
     }
   }
 
-  async function reserve(claim: ClaimKey, taskId: string, submission: Submission) {
+  async function reserve(claim: ClaimKey, taskId: string, submission: Submission, callback: CallbackUrl | null) {
     const { windowMs } = submission.queue.options.idempotency
-    const asked = { ...submission, queue: submission.queue.options.name }
+    const asked = { ...submission, queue: submission.queue.options.name, callback: callback?.href ?? null }
     const reservation = await store
       .reserve({ ...claim, taskId, fingerprint: fingerprint(asked), windowMs })
       .catch((thrown: unknown) => {
@@ -196,7 +226,7 @@ export function createSubmit(parts: SubmitParts): Submit {
     if (reservation.kind === 'mismatch') {
       throw new ForebayError(
         'IDEMPOTENCY_MISMATCH',
-        'This Idempotency-Key was used for another request (other queue, ordering key, content type, delay, priority or body); use a new one.',
+        'This Idempotency-Key was used for another request (other queue, ordering key, content type, delay, priority, callback or body); use a new one.',
       )
     }
     return reservation
@@ -263,6 +293,10 @@ function waitFor(expectation: Expectation, waitMs: number): Pending<TaskView | n
     },
     cancel: () => expectation.cancel(),
   }
+}
+
+function isNotKept(thrown: unknown): boolean {
+  return thrown instanceof ForebayError && thrown.code === 'NOT_ACCEPTED'
 }
 
 function outcomeUnknown(taskId: string, cause: unknown): ForebayError {

@@ -7,6 +7,7 @@ import type { AllowedTargets } from './allowed-targets.ts'
 import type { CallbackUrl } from './callback-url.ts'
 import type { HostAddress, LookUp } from './look-up.ts'
 import { isPublicAddress } from './public-address.ts'
+import { unlessAborted } from './unless-aborted.ts'
 
 /**
  * Posts to an address that a stranger named. The name is looked up here, once, every address that it has is judged, and
@@ -56,7 +57,7 @@ export function createSend({ lookUp, allowed, ca, timeoutMs, clock }: SendParts)
       if (signal.aborted) return { kind: 'cut' }
       if (over.signal.aborted)
         return { kind: 'failed', detail: `There was no answer within ${formatDuration(timeoutMs)}.` }
-      return { kind: 'failed', detail: thrown instanceof CallRefused ? thrown.message : reasonOf(thrown) }
+      return { kind: 'failed', detail: thrown instanceof CallFailed ? thrown.message : reasonOf(thrown) }
     } finally {
       timer.cancel()
       signal.removeEventListener('abort', cut)
@@ -65,21 +66,26 @@ export function createSend({ lookUp, allowed, ca, timeoutMs, clock }: SendParts)
 
   async function addressesOf(url: CallbackUrl, signal: AbortSignal): Promise<readonly HostAddress[]> {
     const { hostname, family } = url
-    if (family !== 0) return [{ address: hostname, family }]
-    const byName = allowed.host(hostname)
-    const found = await lookUp(hostname, byName, signal).catch((thrown: unknown) => {
-      throw new CallRefused(thrown instanceof Error ? thrown.message : 'The name could not be looked up.')
-    })
+    const byName = family === 0 && allowed.host(hostname)
+    const found = family === 0 ? await named(hostname, byName, signal) : [{ address: hostname, family }]
     const isOpen = ({ address }: HostAddress) => byName || isPublicAddress(address) || allowed.address(address)
     // One that is closed among several is no accident: the name is set up to get in.
     if (found.length === 0 || !found.every(isOpen)) {
-      throw new CallRefused('The name leads to an address that is not public; nothing was sent.')
+      throw new CallFailed('The host leads to an address that is not public; nothing was sent.')
     }
     return found
   }
+
+  async function named(hostname: string, system: boolean, signal: AbortSignal): Promise<readonly HostAddress[]> {
+    try {
+      return await lookUp(hostname, system, signal)
+    } catch (thrown) {
+      throw new CallFailed(thrown instanceof Error ? thrown.message : 'The name could not be looked up.')
+    }
+  }
 }
 
-class CallRefused extends Error {}
+class CallFailed extends Error {}
 
 interface Answer {
   readonly status: number
@@ -117,11 +123,11 @@ function post(
     let answer: Answer | null = null
     const end = (thrown?: unknown) => {
       if (answer !== null) resolve(answer)
-      else reject(thrown ?? new Error('ECONNRESET'))
+      else reject(thrown ?? new CallFailed(CUT_OFF))
       request.destroy()
     }
     const bound = () => {
-      if ((socket?.bytesRead ?? 0) > ANSWER_BYTES_MAX) end(new CallRefused('The answer is too long.'))
+      if ((socket?.bytesRead ?? 0) > ANSWER_BYTES_MAX) end(new CallFailed('The answer is too long.'))
     }
     request.on('socket', (given) => {
       socket = given
@@ -150,15 +156,6 @@ function pinnedTo(addresses: readonly HostAddress[]): LookupFunction {
   }
 }
 
-/** A look-up by the system cannot be called off. */
-function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const abort = () => reject(signal.reason)
-    signal.addEventListener('abort', abort, { once: true })
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
-  })
-}
-
 function reasonOf(thrown: unknown): string {
   const [first] = thrown instanceof AggregateError ? thrown.errors : [thrown]
   const code = (first as NodeJS.ErrnoException | undefined)?.code
@@ -167,9 +164,11 @@ function reasonOf(thrown: unknown): string {
   return `The call failed (${code ?? 'unknown reason'}).`
 }
 
+const CUT_OFF = 'The connection was cut off before there was an answer.'
+
 const REASONS: ReadonlyMap<string, string> = new Map([
   ['ECONNREFUSED', 'The connection was refused.'],
-  ['ECONNRESET', 'The connection was cut off before there was an answer.'],
-  ['EPIPE', 'The connection was cut off before there was an answer.'],
+  ['ECONNRESET', CUT_OFF],
+  ['EPIPE', CUT_OFF],
   ['UNABLE_TO_VERIFY_LEAF_SIGNATURE', 'The certificate cannot be trusted (UNABLE_TO_VERIFY_LEAF_SIGNATURE).'],
 ])
