@@ -4,31 +4,52 @@ import type { EndState } from '../task.ts'
  * Callbacks ("webhooks"): who wants to be called when a task has ended. A row is written before its task is acknowledged,
  * falls due in the transaction that applies the task's first result, and is handed to one gateway at a time under a lease.
  *
+ * A result makes a row due once for each generation: one that `Store.apply` takes as the first of a generation later than
+ * the row knows makes it due anew, whatever became of it before, also while it is handed out (its taker's conclusion is then
+ * refused). The same results read again, after a rebuild, make nothing due. Rows survive a rebuild.
+ *
+ * A row goes at its `keepUntilMs`, or the store's `retentionMs` after it was delivered or given up.
+ *
  * Times are wall ms of the store's own clock, as with parking.
  */
 export interface Callbacks {
   /**
-   * Keeps that `url` is to be called when the task has ended; due at once when it has ended already. The same task and URL twice is one
-   * row. 'full' when the task has `CALLBACKS_PER_TASK_MAX` others; 'disabled' when the receiver has said 410 to this owner.
+   * Keeps that `url` is to be called when the task has ended; due at once when it has ended already: of a registration and
+   * a result at the same moment, whichever is later sees the other. The same task and URL twice is one row ('known'): it
+   * keeps its id and its state, and the later `keepUntilMs` of both. 'full' when the task has `CALLBACKS_PER_TASK_MAX` others.
+   * 'disabled', before all else, when the receiver has said 410 to this owner.
    */
   register(callback: CallbackToRegister): Promise<'registered' | 'known' | 'full' | 'disabled'>
-  /** The task was certainly not kept. */
+  /** The task was certainly not kept: its rows that wait go. What has fallen due shows that there was a task, and stays. */
   forget(taskId: string): Promise<void>
   /**
    * Hands out what is due, the longest due first, at most `perHostMax` of a host counting those that are handed out already. Each is
-   * this caller's for `leaseMs`; then it is due again.
+   * this caller's for `leaseMs`; then it is due again. However much is due at a host that has its fill, others come.
    */
   take(request: TakeCallbacks): Promise<readonly DueCallback[]>
   /**
-   * What came of a call; written to the delivery log. False when the lease was lost to another (the row is then as that one leaves it).
+   * What came of a call; written to the delivery log. False when the row is not this taker's any more: its lease was lost to
+   * another, it was concluded, made due anew or disabled, or has gone (the row is then as that left it). A lease that has
+   * run out and was taken by nobody still holds.
    */
   conclude(conclusion: CallbackConclusion): Promise<boolean>
-  /** Earliest time at which something falls due, not counting what is handed out; null where nothing waits. */
+  /**
+   * Earliest time at which something falls due, not counting what is handed out; null where nothing waits. In the past where
+   * something is due now, also what a host that has its fill holds back.
+   */
   nextDueMs(): Promise<number | null>
+  /** What the filter names, the youngest registration first. */
   list(filter: CallbackFilter): Promise<readonly CallbackView[]>
-  /** Makes what the filter names due at once, also what was delivered or given up. Resolves with how many. */
+  /**
+   * Makes what the filter names due at once, also what was delivered or given up; its tries are counted from 0 again. Leaves
+   * alone what waits for its task, what is disabled, and what is handed out: that is being called. Of the rest the youngest
+   * `countMax`. Resolves with how many.
+   */
   replay(filter: CallbackFilter): Promise<number>
-  /** Lifts what a 410 has disabled: for one URL of one owner. False when nothing was disabled. */
+  /**
+   * Lifts what a 410 has disabled: for one URL of one owner. Its disabled rows are due at once where their task has ended,
+   * and wait where it has not. False when nothing was disabled.
+   */
   enable(owner: string, url: string): Promise<boolean>
 }
 
@@ -54,9 +75,9 @@ export interface TakeCallbacks {
 }
 
 export interface DueCallback extends CallbackToRegister {
-  /** Calls made before. */
+  /** Calls concluded since it fell due (or was replayed last, or enabled again). */
   readonly tries: number
-  /** When it first fell due (or was replayed last); wall ms. */
+  /** When it first fell due (or was replayed last, or enabled again); wall ms. */
   readonly dueSinceMs: number
   /** Of the task when it ended. */
   readonly generation: number
@@ -70,7 +91,10 @@ export interface CallbackConclusion {
     | { readonly kind: 'delivered' }
     | { readonly kind: 'again'; readonly inMs: number }
     | { readonly kind: 'given-up' }
-    /** 410: the receiver wants nothing more at this URL; the owner's other callbacks to it are disabled too. */
+    /**
+     * 410: the receiver wants nothing more at this URL; what waits or is due of the owner's other callbacks to it is disabled
+     * too. Forgotten after `CALLBACK_DISABLED_KEPT_MS`, so that the list of them does not grow for ever.
+     */
     | { readonly kind: 'disabled' }
 }
 
@@ -91,7 +115,7 @@ export interface CallbackFilter {
   readonly queue?: string
   readonly url?: string
   readonly state?: CallbackState
-  /** Default 100, at most 1,000. */
+  /** Default `CALLBACKS_LISTED_DEFAULT`, at most `CALLBACKS_LISTED_MAX`. */
   readonly countMax?: number
   /** Only those whose last change was at or after this; wall ms. */
   readonly sinceMs?: number
@@ -102,9 +126,11 @@ export type CallbackState = 'waiting' | 'due' | 'delivered' | 'given-up' | 'disa
 
 export interface CallbackView extends CallbackToRegister {
   readonly state: CallbackState
+  /** As `DueCallback` has them. */
   readonly tries: number
-  /** With 'due': not before; wall ms. */
+  /** With 'due': not before; the end of the lease where it is handed out. Wall ms. */
   readonly nextAtMs: number | null
+  /** Its last change of state, try or replay; handing out is none. Wall ms. */
   readonly changedAtMs: number
   /** How its task ended; null while it has not. */
   readonly taskState: EndState | null
@@ -114,3 +140,7 @@ export interface CallbackView extends CallbackToRegister {
 
 export const CALLBACKS_PER_TASK_MAX = 5
 export const CALLBACK_ATTEMPTS_KEPT = 20
+export const CALLBACKS_LISTED_DEFAULT = 100
+export const CALLBACKS_LISTED_MAX = 1_000
+/** How long it is kept that a receiver has said 410. */
+export const CALLBACK_DISABLED_KEPT_MS = 90 * 24 * 3600 * 1000

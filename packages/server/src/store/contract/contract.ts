@@ -1,6 +1,7 @@
 import { after, describe } from 'node:test'
 import type { Clock } from '@forebay/broker'
 import type { Store } from '../store.ts'
+import { callbackTests } from './callback-tests.ts'
 import { ContractPlace } from './contract-place.ts'
 import { crashTests } from './crash-tests.ts'
 import { generationTests } from './generation-tests.ts'
@@ -65,6 +66,7 @@ export function storeContract(name: string, makeHarness: () => StoreHarness): vo
     describe('retention', { skip: harness.skipRetention ?? false }, () => retentionTests(place))
     describe('crashes', () => crashTests(place, harness))
     describe('outputs', { skip: without('outputs', harness, place().options) }, () => outputTests(place, harness))
+    describe('callbacks', { skip: without('callbacks', harness, place().options) }, () => callbackTests(place, harness))
     describe('parking', { skip: without('parking', harness, place().options) }, () => parkingTests(place, harness))
     describe('opening and closing', () => lifecycleTests(place))
   })

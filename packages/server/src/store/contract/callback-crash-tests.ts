@@ -1,0 +1,34 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { conclude, DELIVERED, numberOf, openCallbacks, take } from './callback-place.ts'
+import type { StoreHarness } from './contract.ts'
+import type { ContractPlace } from './contract-place.ts'
+import { callbackIdAt } from './crash-child-callback.ts'
+import { killChild } from './crash-tests.ts'
+
+export function callbackCrashTests(place: () => ContractPlace, harness: StoreHarness): void {
+  test('after kill -9 each callback that was acknowledged is there, due or delivered, none waits for a task that ended', async () => {
+    const at = place()
+    for (let round = 0; round < 3; round++) {
+      const acknowledged = await killChild(at, harness)
+      const { store, callbacks } = await openCallbacks(at)
+      const rows = await callbacks.list({ countMax: 1_000 })
+      assert.ok(
+        rows.some((one) => one.state === 'delivered'),
+        'the child has called somebody',
+      )
+      for (let position = acknowledged - 2; position >= 0; position -= 2) {
+        const [row] = await callbacks.list({ id: callbackIdAt(position) })
+        assert.ok(row !== undefined, `${position} is missing, acknowledged ${acknowledged}`)
+        assert.notEqual(row.state, 'waiting', `${position}, acknowledged ${acknowledged}`)
+        assert.deepEqual([row.taskState, row.attempts.length], ['succeeded', row.state === 'delivered' ? 1 : 0])
+      }
+      at.clock.advance(60_000)
+      const left = await take(callbacks)
+      const due = await callbacks.list({ state: 'due', countMax: 1_000 })
+      assert.deepEqual(left.map(numberOf).sort(), due.map(numberOf).sort(), 'leases of the dead run out')
+      for (const one of left) assert.equal(await conclude(callbacks, numberOf(one), DELIVERED), true)
+      await store.close()
+    }
+  })
+}
