@@ -88,13 +88,14 @@ export class SseStream implements Pulsed {
   #drained(): Promise<void> {
     if (this.#ended) return Promise.resolve()
     return new Promise((resolve) => {
-      this.#blocked = () => {
+      const goOn = () => {
         this.#blocked = null
         this.#since = this.#common.pulse.now
-        this.#response.off('drain', this.#blocked!)
+        this.#response.off('drain', goOn)
         resolve()
       }
-      this.#response.on('drain', this.#blocked)
+      this.#blocked = goOn
+      this.#response.on('drain', goOn)
     })
   }
 
