@@ -301,7 +301,7 @@ class ComposedServer implements Server {
   async #stop(graceMs: number): Promise<void> {
     const { broker, store, clock } = this.#parts
     await Promise.allSettled([this.#building])
-    this.#services?.setServing(false)
+    this.#services?.stop()
     this.#doors?.grpc.stop()
     this.#healthDoor?.drain()
     const beganMs = clock.monotonicMs()

@@ -54,7 +54,7 @@ test('without a deadline it waits as long as the gateway lets anybody', async ()
 })
 
 test('a task that does not end in time is named in the error, and goes on', async () => {
-  const error = await refusal(tasks.tasks.submitAndWait(request, { withinMs: 400 }))
+  const error = await refusal(tasks.tasks.submitAndWait(request, { withinMs: 2_000 }))
   assert.equal(error.code, status.DEADLINE_EXCEEDED)
   assert.deepEqual(error.metadata.get('forebay-error'), ['RESULT_NOT_READY'])
   const [id] = error.metadata.get('forebay-task')

@@ -14,11 +14,12 @@ import {
   TaskState,
 } from '@forebay/protocol'
 import { Client, credentials, Metadata, Server, ServerCredentials, type ServiceError, status } from '@grpc/grpc-js'
-import { addGrpcServices } from '../src/accept/grpc-services.ts'
+import { addGrpcServices, type GrpcServices } from '../src/accept/grpc-services.ts'
 import { accessKeys, type DoorsRig, openDoorsRig, queueOptions } from './support/doors-rig.ts'
 
 let rig: DoorsRig
 let server: Server
+let services: GrpcServices
 let client: Client
 before(async () => {
   rig = await openDoorsRig({
@@ -27,7 +28,7 @@ before(async () => {
   })
   server = new Server()
   server.addService(rig.doors.grpc.definition, rig.doors.grpc.handlers)
-  addGrpcServices(server, [TaskService])
+  services = addGrpcServices(server, [TaskService])
   const port = await new Promise<number>((resolve, reject) => {
     server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
       error === null ? resolve(bound) : reject(error),
@@ -76,9 +77,9 @@ test('a caller who waits gets the result, and later readers the same', async () 
 })
 
 test('the deadline of the call ends the wait in time for an answer', async () => {
-  const { task } = await submit({ queue: 'orders', payload, wait: { seconds: 30n } }, 'a', 600)
+  const { task } = await submit({ queue: 'orders', payload, wait: { seconds: 30n } }, 'a', 2_000)
   assert.equal(task!.state, TaskState.PENDING)
-  const read = await get({ id: task!.id, wait: { seconds: 30n } }, 'a', 600)
+  const read = await get({ id: task!.id, wait: { seconds: 30n } }, 'a', 2_000)
   assert.equal(read.task!.state, TaskState.PENDING)
 })
 
@@ -168,7 +169,7 @@ test('health and reflection answer to clients that know nothing of us', async ()
   stream.write(Buffer.concat([Buffer.from([0x22, symbol.length]), Buffer.from(symbol)]))
   const found = await new Promise<Buffer>((resolve, reject) => stream.on('data', resolve).on('error', reject))
   stream.end()
-  assert.ok(found.includes('SubmitRequest'), 'the descriptors of the file')
+  for (const { name } of TaskService.methods) assert.ok(found.includes(name), `the descriptors of the file: ${name}`)
   assert.ok(found.includes('google/protobuf/duration.proto'), 'and of what it imports')
 })
 
@@ -183,6 +184,43 @@ test('a stop lets those who wait go and refuses what is new', async () => {
     return error.code === status.UNAVAILABLE
   })
 })
+
+test('who follows the health of the service is told that it stops, and let go', async () => {
+  const watching = [TaskService.typeName, '', 'nobody.Knows'].map(healthOf)
+  const first = await Promise.all(watching.map((one) => one.first))
+  assert.deepEqual(first, [SERVING, SERVING, SERVICE_UNKNOWN])
+  services.stop()
+  const ended = await Promise.all(watching.map((one) => one.ended))
+  assert.deepEqual(
+    ended.map(({ code, last }) => [code, last]),
+    [
+      [status.UNAVAILABLE, NOT_SERVING],
+      [status.UNAVAILABLE, NOT_SERVING],
+      [status.UNAVAILABLE, SERVICE_UNKNOWN],
+    ],
+  )
+  assert.deepEqual(await raw('/grpc.health.v1.Health/Check', Buffer.alloc(0)), Buffer.from([0x08, NOT_SERVING]))
+})
+
+/** grpc.health.v1.HealthCheckResponse.ServingStatus */
+const SERVING = 1
+const NOT_SERVING = 2
+const SERVICE_UNKNOWN = 3
+
+function healthOf(service: string) {
+  const same = (bytes: Buffer) => bytes
+  const request = Buffer.concat([Buffer.from([0x0a, service.length]), Buffer.from(service)])
+  const stream = client.makeServerStreamRequest('/grpc.health.v1.Health/Watch', same, same, request)
+  let last = 0
+  stream.on('data', (bytes: Buffer) => {
+    last = bytes[1]!
+  })
+  const first = new Promise<number>((resolve) => stream.once('data', (bytes: Buffer) => resolve(bytes[1]!)))
+  const ended = new Promise<{ code: status; last: number }>((resolve) =>
+    stream.on('error', ({ code }: ServiceError) => resolve({ code, last })),
+  )
+  return { first, ended }
+}
 
 const methods = grpcDefinition(TaskService)
 

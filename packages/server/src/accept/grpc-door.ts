@@ -73,8 +73,9 @@ export interface GrpcDoorParts {
   readonly telemetry: Telemetry
 }
 
-/** A wait ends this much before the call's own deadline, so that its answer still arrives. ms */
+/** A wait ends before the call's own deadline, so that its answer still arrives: a tenth of it before, within these. ms */
 export const DEADLINE_MARGIN_MS = 50
+export const DEADLINE_MARGIN_MAX_MS = 1_000
 
 export function createGrpcDoor(parts: GrpcDoorParts): GrpcDoor {
   const { admission, readTask, cancelTask, clock, telemetry } = parts
@@ -163,8 +164,9 @@ export function createGrpcDoor(parts: GrpcDoorParts): GrpcDoor {
     async function begin(call: ServerUnaryCall<Uint8Array, Response>): Promise<Response> {
       const owner = authenticate(call)
       const request = readMessage(schema, call.request)
-      const leftMs = Number(call.getDeadline()) - clock.wallMs() - DEADLINE_MARGIN_MS
-      return handle(unaryCall(call, request, owner, Math.max(0, leftMs)))
+      const untilMs = Number(call.getDeadline()) - clock.wallMs()
+      const marginMs = Math.min(DEADLINE_MARGIN_MAX_MS, Math.max(DEADLINE_MARGIN_MS, untilMs / 10))
+      return handle(unaryCall(call, request, owner, Math.max(0, untilMs - marginMs)))
     }
   }
 

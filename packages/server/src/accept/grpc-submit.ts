@@ -26,7 +26,7 @@ export interface UnaryCall<Request> extends CancellableCall {
   readonly request: Request
   readonly metadata: Metadata
   readonly owner: string
-  /** Until the call's own deadline, with `DEADLINE_MARGIN_MS` to spare; Infinity without one. ms */
+  /** Until the call's own deadline, with a margin for the answer; Infinity without one. ms */
   readonly leftMs: number
 }
 
