@@ -38,7 +38,7 @@ export function decodeText(bytes: Uint8Array): string {
   return decoder.decode(bytes)
 }
 
-function isTypedBody(value: unknown): value is TypedBody {
+export function isTypedBody(value: unknown): value is TypedBody {
   if (typeof value !== 'object' || value === null || !('contentType' in value) || !('body' in value)) return false
   return typeof value.contentType === 'string' && Object.keys(value).length === 2
 }

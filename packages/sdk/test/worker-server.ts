@@ -3,6 +3,7 @@ import {
   type CancelReason,
   grpcDefinition,
   type Outcome,
+  type Output,
   type SessionRequest,
   type SessionResponse,
   type Welcome,
@@ -78,6 +79,7 @@ export class PlayedSession {
   readonly stream: ServerDuplexStream<SessionRequest, SessionResponse>
   readonly frames: SessionRequest[] = []
   readonly outcomes: Outcome[] = []
+  readonly outputs: Output[] = []
   hello: SessionRequest['hello']
   credits = 0
   draining = false
@@ -93,6 +95,7 @@ export class PlayedSession {
       if (frame.hello) this.hello = frame.hello
       this.credits += frame.credits
       this.draining ||= frame.draining
+      this.outputs.push(...frame.outputs)
       this.outcomes.push(...frame.outcomes)
       this.#changed()
     })
@@ -144,6 +147,27 @@ export class PlayedSession {
     this.credits -= attempts.length
     this.send({ attempts })
     return attempts.map((attempt) => attempt.lease)
+  }
+
+  /** All chunks of this lease so far are durable, or so many of them. */
+  keep(lease: number, chunks = this.chunks(lease).length): void {
+    this.send({ kept: [{ $typeName: 'forebay.worker.v1.Kept', lease, chunks }] })
+  }
+
+  chunks(lease: number): { text: string; contentType: string }[] {
+    return this.outputs.flatMap(({ lease: of, content }) =>
+      of === lease && content.case === 'chunk'
+        ? [{ text: Buffer.from(content.value.payload).toString(), contentType: content.value.contentType }]
+        : [],
+    )
+  }
+
+  progress(lease: number): { fraction: number | undefined; message: string }[] {
+    return this.outputs.flatMap(({ lease: of, content }) =>
+      of === lease && content.case === 'progress'
+        ? [{ fraction: content.value.fraction, message: content.value.message }]
+        : [],
+    )
   }
 
   cancel(lease: number, reason: CancelReason): void {

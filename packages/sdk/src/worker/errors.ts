@@ -33,6 +33,8 @@ export type AbortWhy =
   | 'cancelled'
   /** The server lost the right to run the task; another one runs it. */
   | 'assignment-lost'
+  /** The server refused its chunks: they passed the limits of an attempt. The attempt has ended with that. */
+  | 'output-refused'
   /** The session died; the server gives the task to somebody else. */
   | 'connection-lost'
   /** This worker was stopped and its grace time is over. */

@@ -1,6 +1,7 @@
 import { FailureKind, type Outcome } from '@forebay/protocol'
 import { BYTES_TYPE, encodeBody } from '../body.ts'
 import { DeadError, FinalError, RetryError } from './errors.ts'
+import { isAsyncIterable, runIterable } from './run-iterable.ts'
 import type { Handler, Run } from './task.ts'
 
 export type End = NonNullable<Outcome['end']>
@@ -16,6 +17,9 @@ export async function runHandler(handler: Handler, run: Run, resultBytesMax: num
   let returned: unknown
   try {
     returned = await handler(run.task, run)
+    if (isAsyncIterable(returned)) returned = await runIterable(returned, run, resultBytesMax)
+    const unsent = run.allSent()
+    if (unsent !== null) await unsent
   } catch (thrown) {
     return { end: endOfThrown(thrown), error: thrown }
   }

@@ -10,10 +10,11 @@ import {
 } from '@forebay/protocol'
 import { type Connection, connect } from './connection.ts'
 import type { AbortWhy } from './errors.ts'
-import { inFrames } from './frames.ts'
+import { type Frame, inFrames } from './frames.ts'
 import { Liveness } from './liveness.ts'
 import type { ResolvedWorkerOptions } from './options.ts'
 import { type Ended, failure, runHandler } from './run-handler.ts'
+import { SessionOutput } from './session-output.ts'
 import type { Slots } from './slots.ts'
 import { Run } from './task.ts'
 
@@ -47,6 +48,7 @@ export class Session {
   /** Given to the server and not spent. */
   #credits = 0
   #outcomes: Outcome[] = []
+  readonly #output = new SessionOutput(() => this.#flushSoon())
   #flushing = false
   #sayDraining = false
   /** Attempts that were sent before the server knew that we leave may still be on the road. */
@@ -70,7 +72,7 @@ export class Session {
       onEnd: (reason) => this.#end(reason),
     })
     this.#liveness = new Liveness(options.clock, WELCOME_WAIT_MS, {
-      onQuiet: () => this.#send(0, [], false),
+      onQuiet: () => this.#send(0, { outputs: [], outcomes: [] }, false),
       onSilent: (afterMs) => this.#lose(`it was silent for ${afterMs} ms`),
     })
     slots.tell(() => this.#flushSoon())
@@ -127,6 +129,7 @@ export class Session {
     if (this.#phase === 'dialing' && !this.#open(message.welcome)) return
     for (const attempt of message.attempts) this.#begin(attempt)
     for (const cancel of message.cancels) this.#cancel(cancel)
+    for (const { lease, chunks } of message.kept) this.#runs.get(lease)?.kept(chunks)
     if (message.refused.length > 0) {
       this.#options.onEvent({ type: 'outcomes-refused', address: this.address, count: message.refused.length })
     }
@@ -141,6 +144,8 @@ export class Session {
     this.#phase = 'open'
     this.#welcomedAtMs = this.#options.clock.monotonicMs()
     this.#resultBytesMax = welcome.resultBytesMax
+    this.#output.chunkBytesMax = welcome.chunkBytesMax
+    this.#output.chunkWindowBytes = welcome.chunkWindowBytes
     this.#liveness.pace(welcome.heartbeatMs || HEARTBEAT_MS_DEFAULT, welcome.leaseMs || LEASE_MS_DEFAULT)
     this.#options.onEvent({ type: 'connected', address: this.address })
     this.#flushSoon()
@@ -166,7 +171,7 @@ export class Session {
       return
     }
     this.#credits--
-    const run = new Run(attempt)
+    const run = new Run(attempt, this.#output)
     this.#runs.set(run.lease, run)
     this.#slots.begin(run)
     // Starts the handler at once; never rejects.
@@ -175,6 +180,7 @@ export class Session {
 
   #finish(run: Run, { end, error }: Ended): void {
     this.#slots.end(run)
+    run.end()
     // Cancelled, handed back, or its session is over: nobody wants the outcome.
     if (this.#runs.get(run.lease) !== run) {
       this.#flushSoon()
@@ -225,24 +231,26 @@ export class Session {
     if (this.#phase !== 'open' && this.#phase !== 'leaving') return
     const credits = this.#phase === 'open' ? this.#slots.takeFree() : 0
     this.#credits += credits
+    const outputs = this.#output.take()
     const outcomes = this.#outcomes
     this.#outcomes = []
     const draining = this.#sayDraining
     this.#sayDraining = false
-    if (credits > 0 || outcomes.length > 0 || draining) this.#sendAll(credits, outcomes, draining)
+    if (credits > 0 || outputs.length > 0 || outcomes.length > 0 || draining) {
+      this.#sendAll(credits, inFrames(outputs, outcomes), draining)
+    }
     if (this.#phase === 'leaving' && this.#runs.size === 0 && !this.#mayArrive) this.#close()
   }
 
-  #sendAll(credits: number, outcomes: Outcome[], draining: boolean): void {
-    const frames = inFrames(outcomes)
-    const last = frames.pop() ?? []
+  #sendAll(credits: number, frames: Frame[], draining: boolean): void {
+    const last = frames.pop()!
     for (const frame of frames) this.#send(0, frame, false)
     this.#send(credits, last, draining)
   }
 
-  #send(credits: number, outcomes: Outcome[], draining: boolean): void {
+  #send(credits: number, { outputs, outcomes }: Frame, draining: boolean): void {
     this.#liveness.sent()
-    this.#connection.send({ $typeName: 'forebay.worker.v1.SessionRequest', credits, outcomes, outputs: [], draining })
+    this.#connection.send({ $typeName: 'forebay.worker.v1.SessionRequest', credits, outcomes, outputs, draining })
   }
 
   #close(): void {
@@ -300,4 +308,5 @@ const ABORT_WHY: Readonly<Record<number, AbortWhy>> = {
   [CancelReason.TIMED_OUT]: 'timed-out',
   [CancelReason.CANCELLED]: 'cancelled',
   [CancelReason.ASSIGNMENT_LOST]: 'assignment-lost',
+  [CancelReason.OUTPUT_REFUSED]: 'output-refused',
 }
