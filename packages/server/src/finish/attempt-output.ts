@@ -13,7 +13,7 @@ import { outputRecord } from '../records.ts'
 import { type Output, type OutputSink, PROGRESS_EVERY_MS, type Task } from '../task.ts'
 
 export interface AttemptOutputParts {
-  readonly broker: Broker
+  readonly broker: Pick<Broker, 'publish'>
   readonly clock: Clock
   readonly random: Random
   readonly log: Logger
