@@ -5,11 +5,13 @@ import { registerConfig } from './commands/config.ts'
 import { registerDead } from './commands/dead.ts'
 import { registerInit } from './commands/init.ts'
 import { registerKeys } from './commands/keys.ts'
+import { registerNginx } from './commands/nginx.ts'
 import { registerParked } from './commands/parked.ts'
 import { registerQueues } from './commands/queues.ts'
 import { registerStore } from './commands/store.ts'
 import { registerTasks } from './commands/tasks.ts'
 import { registerUp } from './commands/up.ts'
+import { registerWebhooks } from './commands/webhooks.ts'
 import type { Context } from './context.ts'
 import { readEnvironment } from './environment.ts'
 import { CommandError, EXIT, type ExitCode, exitCodeOf } from './exit-codes.ts'
@@ -61,11 +63,13 @@ function program(): Command {
   registerTasks(forebay, context)
   registerParked(forebay, context)
   registerDead(forebay, context)
+  registerWebhooks(forebay, context)
   registerQueues(forebay, context)
   registerStore(forebay, context)
   registerConfig(forebay, context)
   registerInit(forebay, context)
   registerKeys(forebay, context)
+  registerNginx(forebay, context)
   return forebay
 }
 

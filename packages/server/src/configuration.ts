@@ -1,7 +1,7 @@
 // A second door: configuration without the server behind it, which takes a few hundred milliseconds to load.
 export { parseMoment } from './accept/moment.ts'
 export { nearestName } from './nearest-name.ts'
-export { formatAddress, isLoopback } from './options/address.ts'
+export { type Address, formatAddress, isLoopback, parseAddress } from './options/address.ts'
 export { parseDuration } from './options/duration.ts'
 export type { Fault, Field, Path } from './options/field.ts'
 export { storeAddress } from './options/store-field.ts'
@@ -9,3 +9,4 @@ export type { QueueOptions, ServerOptions, StoreOptions } from './options.ts'
 export { optionsField, optionsSchema } from './options-schema.ts'
 export { resolveOptions } from './resolve-options.ts'
 export { dispatchGroup } from './topics.ts'
+export { newWebhookSecret } from './webhooks/signature.ts'

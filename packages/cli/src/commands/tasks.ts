@@ -27,6 +27,7 @@ interface SubmitFlags {
   readonly notBefore?: Date
   readonly priority?: number
   readonly deadline?: number
+  readonly callback?: string
   readonly wait?: number
   readonly url?: string
   readonly json?: boolean
@@ -58,6 +59,7 @@ export function registerTasks(program: Command, context: Context): void {
     .option('--not-before <time>', 'begin no earlier than this, as 2026-05-01T08:30:00Z', readMoment)
     .option('-p, --priority <0-9>', 'higher ones go first; default 4', readPriority)
     .option('--deadline <duration>', 'give it up so long from now; default: the queue’s, after the delay', readDuration)
+    .option('--callback <url>', 'to be called by the gateway when the task has ended (a webhook)')
     .option('-w, --wait <duration>', 'wait so long for the result, as 10s', readDuration)
     .option(...URL_FLAG)
     .option('--json', 'one JSON object on stdout')
@@ -116,6 +118,7 @@ async function submit(queue: string, given: string | undefined, flags: SubmitFla
     ...(flags.notBefore === undefined ? {} : { notBefore: flags.notBefore }),
     ...(flags.priority === undefined ? {} : { priority: flags.priority }),
     ...(flags.deadline === undefined ? {} : { deadline: flags.deadline }),
+    ...(flags.callback === undefined ? {} : { callback: flags.callback }),
     contentType: flags.contentType ?? (isJson(body) ? 'application/json' : 'application/octet-stream'),
   }
   try {

@@ -24,6 +24,8 @@ export interface SubmitOptions {
   readonly notBefore?: Date
   /** 0 to 9; of the tasks that are ready on a queue, higher ones go first. Default 4. */
   readonly priority?: number
+  /** URL that the gateway calls, signed, when the task has ended (a webhook); https on a public host. */
+  readonly callback?: string
   readonly signal?: AbortSignal
 }
 
@@ -57,6 +59,7 @@ export async function submitTask(
     ...(given.deadline === undefined ? {} : { 'forebay-deadline': seconds(durationMs(given.deadline, 'deadline')) }),
     ...delayHeaders(given),
     ...(given.priority === undefined ? {} : { 'forebay-priority': checkPriority(given.priority) }),
+    ...(given.callback === undefined ? {} : { 'forebay-callback': checkCallback(given.callback) }),
     ...(wait === null ? {} : { prefer: `wait=${seconds(wait.waitMs)}` }),
   }
   const path = `/v1/queues/${encodeURIComponent(queue)}/tasks`
@@ -92,6 +95,12 @@ function checkPriority(priority: number): string {
 }
 
 const PRIORITY_MAX = 9
+
+/** What a header cannot carry; the gateway judges the rest. */
+function checkCallback(url: string): string {
+  if (/^[\x21-\x7e]{1,2048}$/.test(url)) return url
+  throw badOption('callback', 'must be a URL of up to 2048 visible ASCII characters')
+}
 
 function checkIdempotencyKey(key: string): string {
   if (/^[\x21-\x7e]{1,255}$/.test(key) && !key.startsWith('"')) return key

@@ -3,11 +3,13 @@ import { parseJson } from '../accept/json-body.ts'
 import { parseMoment } from '../accept/moment.ts'
 import { nearestName } from '../nearest-name.ts'
 import { parseDuration } from '../options/duration.ts'
-import type { CallbackFilter, CallbackState } from '../store/callbacks.ts'
+import {
+  CALLBACKS_LISTED_DEFAULT,
+  CALLBACKS_LISTED_MAX,
+  type CallbackFilter,
+  type CallbackState,
+} from '../store/callbacks.ts'
 import { CALLBACK_URL_CHARACTERS_MAX } from './callback-url.ts'
-
-export const WEBHOOKS_PAGE_DEFAULT = 100
-export const WEBHOOKS_PAGE_MAX = 1_000
 
 /** What operators asked for, checked: each fault names the field, the value and what would do. */
 
@@ -18,7 +20,7 @@ export function readListRequest(query: URLSearchParams, nowMs: number): Callback
     fields[name] = value
   }
   checkNames(fields, FILTER_FIELDS)
-  return readFilter(fields, WEBHOOKS_PAGE_DEFAULT, nowMs)
+  return readFilter(fields, CALLBACKS_LISTED_DEFAULT, nowMs)
 }
 
 /** By id or task whatever its state; by the rest those that were given up, unless `state` says otherwise. */
@@ -30,7 +32,7 @@ export function readReplayRequest(body: Uint8Array, nowMs: number): CallbackFilt
   if (names.length === 0 && !all) {
     throw bad('id', `is missing: name a callback, or say which by ${NARROWING.slice(1).join(', ')}, or "all": true`)
   }
-  const filter = readFilter(fields, WEBHOOKS_PAGE_MAX, nowMs)
+  const filter = readFilter(fields, CALLBACKS_LISTED_MAX, nowMs)
   const anyState = filter.id !== undefined || filter.taskId !== undefined
   return anyState ? filter : { state: 'given-up', ...filter }
 }
@@ -110,9 +112,9 @@ function count(fields: Fields): number | undefined {
   const value = fields.limit
   if (value === undefined) return undefined
   const parsed = typeof value === 'string' && /^\d{1,4}$/.test(value) ? Number(value) : value
-  if (typeof parsed === 'number' && Number.isInteger(parsed) && parsed >= 1 && parsed <= WEBHOOKS_PAGE_MAX)
+  if (typeof parsed === 'number' && Number.isInteger(parsed) && parsed >= 1 && parsed <= CALLBACKS_LISTED_MAX)
     return parsed
-  throw bad('limit', `must be a whole number from 1 to ${WEBHOOKS_PAGE_MAX}`)
+  throw bad('limit', `must be a whole number from 1 to ${CALLBACKS_LISTED_MAX}`)
 }
 
 function bad(field: string, what: string): ForebayError {

@@ -30,8 +30,8 @@ export interface WebhookServer {
   /** The same for a task that is taken; resolves with its id. */
   task(callback: string | null, more?: SubmitMore): Promise<string>
   ask(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Answer>
-  /** Asks for the callbacks of a task of Carl's until the first is in this state. */
-  until(task: string, state: string): Promise<CallbackJson>
+  /** Asks for the callbacks of a task until the first is in this state. */
+  until(task: string, state: string, headers?: Record<string, string>): Promise<CallbackJson>
   stop(graceMs?: number): Promise<void>
 }
 
@@ -142,9 +142,9 @@ export async function startWebhookServer(
       const response = await fetch(url + path, { method, headers, ...init })
       return { status: response.status, headers: response.headers, body: await response.json() }
     },
-    async until(task, state) {
+    async until(task, state, headers = CARL) {
       for (;;) {
-        const { body } = await rig.ask('GET', `/v1/tasks/${task}/callbacks`)
+        const { body } = await rig.ask('GET', `/v1/tasks/${task}/callbacks`, undefined, headers)
         const [first] = body.callbacks as CallbackJson[]
         if (first?.state === state) return first
         await systemClock.sleep(10)
