@@ -9,8 +9,10 @@ import { acceptingQueues } from './accepting-queue.ts'
 import { parkedRoutes } from './admin-parked.ts'
 import type { AdminRoute } from './admin-routes.ts'
 import { Admission } from './admission.ts'
+import { boundedReadTask, boundedSubmit } from './bounded-waits.ts'
 import { type CallbackRegistration, createCallbackRegistration } from './callback-registration.ts'
 import { createCancelTask } from './cancel-task.ts'
+import { createClientGone } from './client-gone.ts'
 import { createGrpcDoor, type GrpcDoor } from './grpc-door.ts'
 import type { Health } from './health-answers.ts'
 import { createHttpDoor, type HttpDoor } from './http-door.ts'
@@ -77,11 +79,14 @@ export function createDoors(parts: DoorsParts): Doors {
     random,
     telemetry,
   })
-  const submit = createSubmit({ broker, replies, store, large, callbacks, ids, clock, telemetry })
+  const submitUnbounded = createSubmit({ broker, replies, store, large, callbacks, ids, clock, telemetry })
   const largeAnswers = createLargeAnswers({ blobs: large?.blobs ?? null, retentionMs, clock })
   const topics = resultTopics(options.queues.values(), broker.capabilities.recordBytesMax)
   const publishResult = resultPublisher({ broker, topics, clock, log: telemetry.log })
-  const readTask = createReadTask({ ids, publishResult, replies, clock, retentionMs })
+  const readUnbounded = createReadTask({ ids, publishResult, replies, clock, retentionMs })
+  const waitSlots = auth.keys.length === 0 ? null : new PrincipalSlots(http.waitersPerPrincipalMax)
+  const submit = waitSlots === null ? submitUnbounded : boundedSubmit(submitUnbounded, waitSlots)
+  const readTask = waitSlots === null ? readUnbounded : boundedReadTask(readUnbounded, waitSlots)
   const openWatch = createOpenWatch({
     ids,
     replies,
@@ -95,6 +100,7 @@ export function createDoors(parts: DoorsParts): Doors {
   const isOperator = operatorsAmong(auth.keys)
   const ownerOf = taskOwner({ ids, isOperator, keys: auth.keys })
   const cancelTask = createCancelTask({ broker, publishResult, replies, readTask, ownerOf, clock, telemetry })
+  const clientGone = createClientGone({ cancelTask, stopping: () => admission.stopping, telemetry })
   const road = {
     http,
     queues,
@@ -103,6 +109,7 @@ export function createDoors(parts: DoorsParts): Doors {
     submit,
     readTask,
     cancelTask,
+    clientGone,
     callbacks,
     openWatch,
     largeAnswers,

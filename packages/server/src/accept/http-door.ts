@@ -16,6 +16,7 @@ import { type Admission, TASK_OVERHEAD_BYTES } from './admission.ts'
 import type { CallbackRegistration } from './callback-registration.ts'
 import { callbackRoutes } from './callback-routes.ts'
 import type { CancelTask } from './cancel-task.ts'
+import type { ClientGone } from './client-gone.ts'
 import { withFlowHeader } from './flow-header.ts'
 import { type Health, sendLiveness, sendMetrics, sendReadiness } from './health-answers.ts'
 import { httpDate, sendAccepted, sendEnded, sendTask } from './http-answers.ts'
@@ -36,6 +37,8 @@ import { createSseDoor } from './sse-door.ts'
 import type { Kept, Submit } from './submit.ts'
 import { traceHeaders } from './trace-context.ts'
 import type { OpenWatch } from './watching.ts'
+import { createWebSocketDoor } from './websocket-door.ts'
+import { STREAM_PATH, UPGRADE_HEADERS, upgradeRequired } from './websocket-handshake.ts'
 
 export interface HttpDoor {
   /** What it answers at, HEAD left out; '/v1/tasks/{id}'. */
@@ -58,6 +61,7 @@ export interface HttpDoorParts {
   readonly readTask: ReadTask
   readonly cancelTask: CancelTask
   readonly callbacks: CallbackRegistration
+  readonly clientGone: ClientGone
   readonly openWatch: OpenWatch
   readonly largeAnswers: LargeAnswers
   readonly adminRoutes: readonly AdminRoute[]
@@ -79,6 +83,7 @@ export function createHttpDoor(parts: HttpDoorParts): HttpDoor {
   const { http, queues, authenticate, admission, submit, readTask, cancelTask, clock, telemetry } = parts
   const waits = new OpenWaits()
   const sse = createSseDoor(parts)
+  const webSockets = createWebSocketDoor(parts)
   const refused = (code: string) => telemetry.metrics.refused.inc({ code })
   const app = fastify({
     serverFactory: (listener) =>
@@ -86,7 +91,7 @@ export function createHttpDoor(parts: HttpDoorParts): HttpDoor {
         (request, response) => {
           if (!takeShortRoad(request, response)) listener(request, response)
         },
-        { stopping: () => admission.stopping, refused },
+        { stopping: () => admission.stopping, refused, upgrade: (...asked) => webSockets.upgrade(...asked) },
       ),
     clientErrorHandler: clientErrorAnswer(refused),
     routerOptions: { maxParamLength: PARAMETER_CHARACTERS_MAX },
@@ -141,6 +146,11 @@ export function createHttpDoor(parts: HttpDoorParts): HttpDoor {
     add('POST', '/v1/tasks/:id/callbacks', callbacks.add)
     add('GET', '/v1/tasks/:id/callbacks', callbacks.list)
     add('GET', '/v1/tasks/:id/events', (call) => sse.handle(call))
+    app.get(STREAM_PATH, (_request, reply) => {
+      reply.hijack()
+      refused('UPGRADE_REQUIRED')
+      sendProblem(reply.raw, upgradeRequired(), UPGRADE_HEADERS)
+    })
     add('GET', '/livez', ({ response }) => sendLiveness(response))
     add('GET', '/readyz', ({ response }) => sendReadiness(response, parts.health(), admission.stopping))
     add('GET', '/metrics', ({ response }) => sendMetrics(response, telemetry.metrics.registry))
@@ -227,9 +237,15 @@ export function createHttpDoor(parts: HttpDoorParts): HttpDoor {
     admission.enter(held)
     const kept = await keep().finally(() => admission.leave(held))
     const extra = aboutKey(kept)
-    if (kept.wait === null) return accepted(kept.replayed && preferences.waitMs !== null ? 0 : null)
+    if (kept.wait === null) {
+      if (response.destroyed && preferences.waitMs) parts.clientGone(queue, kept, owner)
+      return accepted(kept.replayed && preferences.waitMs !== null ? 0 : null)
+    }
     const view = await waits.during(callerOf(response), kept.wait)
-    if (response.destroyed) return
+    if (response.destroyed) {
+      if (view === null) parts.clientGone(queue, kept, owner)
+      return
+    }
     sayGoodbye(response)
     // That the task is kept is true, whatever comes of fetching its answer.
     const whole = view?.blob === undefined ? view : await fetchWhole(response, view).catch(() => null)
@@ -334,10 +350,12 @@ export function createHttpDoor(parts: HttpDoorParts): HttpDoor {
     admission.stop()
     waits.end()
     sse.stop()
+    webSockets.stop()
     let left = 0
     let idling = clock.timer(0, closeIdle)
     const closed = new Promise<void>((resolve) => server.close(() => resolve()))
     cut = () => {
+      left += webSockets.cut()
       server.getConnections((_error, count) => {
         left += count
         server.closeAllConnections()
