@@ -17,12 +17,19 @@ export function callbackCrashTests(place: () => ContractPlace, harness: StoreHar
         rows.some((one) => one.state === 'delivered'),
         'the child has called somebody',
       )
+      const missing: number[] = []
       for (let position = acknowledged - 2; position >= 0; position -= 2) {
         const [row] = await callbacks.list({ id: callbackIdAt(position) })
-        assert.ok(row !== undefined, `${position} is missing, acknowledged ${acknowledged}`)
+        if (row === undefined) {
+          missing.push(position)
+          continue
+        }
         assert.notEqual(row.state, 'waiting', `${position}, acknowledged ${acknowledged}`)
         assert.deepEqual([row.taskState, row.attempts.length], ['succeeded', row.state === 'delivered' ? 1 : 0])
       }
+      // A child before this one may have applied what it was killed over, without the callback beside it.
+      assert.ok(missing.length <= round, `${missing.join(', ')} are missing, acknowledged ${acknowledged}`)
+      assert.ok(!missing.includes(acknowledged - 2))
       at.clock.advance(60_000)
       const left = await take(callbacks)
       const due = await callbacks.list({ state: 'due', countMax: 1_000 })

@@ -1,5 +1,7 @@
 import { ForebayError } from '@forebay/protocol'
 import { applyFunction } from './apply-function.ts'
+import { callbackFunctions } from './callback-functions.ts'
+import { callbackTables } from './callback-tables.ts'
 import { claimFunctions } from './claim-functions.ts'
 import type { Database } from './database.ts'
 import { outputFunctions } from './output-functions.ts'
@@ -19,6 +21,7 @@ const MIGRATIONS: readonly ((schema: string) => string)[] = [
       .map((make) => make(schema))
       .join(''),
   (schema) => [outputTables, outputFunctions, sweepOutputsFunction].map((make) => make(schema)).join(''),
+  (schema) => callbackTables(schema) + callbackFunctions(schema),
 ]
 
 export const SCHEMA_VERSION = MIGRATIONS.length

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { ForebayError } from '@forebay/protocol'
 import { ApplyLine } from '../apply-line.ts'
+import type { Callbacks } from '../callbacks.ts'
 import { Gathered } from '../gathered.ts'
 import type { Outputs } from '../outputs.ts'
 import type {
@@ -19,6 +20,7 @@ import { openDatabase } from './open-database.ts'
 import { type PostgresStoreOptions, type ResolvedPostgresStore, resolvePostgresStore } from './options.ts'
 import { readOutputs } from './output-rows.ts'
 import { PartitionRows } from './partition-rows.ts'
+import { PostgresCallbacks } from './postgres-callbacks.ts'
 import { PostgresParking } from './postgres-parking.ts'
 import { readTasks } from './read-tasks.ts'
 import { Sweeper } from './sweeper.ts'
@@ -40,7 +42,7 @@ export function postgresStore(options: PostgresStoreOptions): Store {
 class PostgresStore implements Store {
   readonly capabilities: StoreCapabilities = { name: 'postgres', shared: true, cannot: [] }
   readonly outputs: Outputs
-  readonly callbacks = null
+  readonly callbacks: Callbacks
   readonly parking: PostgresParking
   readonly #options: ResolvedPostgresStore
   readonly #now: () => number | null
@@ -55,6 +57,7 @@ class PostgresStore implements Store {
     const { serverNowMs } = options
     this.#now = serverNowMs === null ? () => null : () => serverNowMs()
     this.outputs = { read: async (request) => readOutputs(this.#opened().database, options.schema, request) }
+    this.callbacks = new PostgresCallbacks(() => this.#opened().database, options.schema, this.#now)
     this.parking = new PostgresParking(() => this.#opened().database, options.schema, this.#now)
   }
 
