@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { conclude, DELIVERED, numberOf, openCallbacks, take } from './callback-place.ts'
 import type { StoreHarness } from './contract.ts'
 import type { ContractPlace } from './contract-place.ts'
-import { callbackIdAt } from './crash-child-callback.ts'
+import { CHILD_LEASE_MS, callbackIdAt } from './crash-child-callback.ts'
 import { killChild } from './crash-tests.ts'
 
 export function callbackCrashTests(place: () => ContractPlace, harness: StoreHarness): void {
@@ -30,7 +30,8 @@ export function callbackCrashTests(place: () => ContractPlace, harness: StoreHar
       // A child before this one may have applied what it was killed over, without the callback beside it.
       assert.ok(missing.length <= round, `${missing.join(', ')} are missing, acknowledged ${acknowledged}`)
       assert.ok(!missing.includes(acknowledged - 2))
-      at.clock.advance(60_000)
+      // Not so long that what was delivered has had its time.
+      at.clock.advance(CHILD_LEASE_MS)
       const left = await take(callbacks)
       const due = await callbacks.list({ state: 'due', countMax: 1_000 })
       assert.deepEqual(left.map(numberOf).sort(), due.map(numberOf).sort(), 'leases of the dead run out')

@@ -1,5 +1,7 @@
 import type { Callbacks } from '../callbacks.ts'
 
+export const CHILD_LEASE_MS = 1_000
+
 /** Registers a callback for the task of each position beside its result, takes what is due and calls it delivered. */
 export class CallbackChild {
   readonly #callbacks: Callbacks
@@ -25,8 +27,8 @@ export class CallbackChild {
   }
 
   async #deliver(): Promise<void> {
-    const leaseMs = 60_000
-    const taken = await this.#callbacks.take({ countMax: 2, perHostMax: 2, leaseMs, taker: 'child' })
+    const request = { countMax: 2, perHostMax: 2, leaseMs: CHILD_LEASE_MS, taker: 'child' }
+    const taken = await this.#callbacks.take(request)
     const attempt = { atMs: 1, durationMs: 1, status: 200, detail: null }
     await Promise.all(
       taken.map(({ id }) => this.#callbacks.conclude({ id, taker: 'child', attempt, then: { kind: 'delivered' } })),

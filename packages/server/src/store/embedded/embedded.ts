@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { callThread, type ThreadCaller } from '@forebay/broker/embedded'
 import { ForebayError } from '@forebay/protocol'
+import type { Callbacks } from '../callbacks.ts'
 import type { Outputs } from '../outputs.ts'
 import type { Parking } from '../parking.ts'
 import type {
@@ -14,6 +15,7 @@ import type {
   StoreCapabilities,
   StoredTask,
 } from '../store.ts'
+import { EmbeddedCallbacks } from './embedded-callbacks.ts'
 import { EmbeddedOutputs } from './embedded-outputs.ts'
 import { EmbeddedParking } from './embedded-parking.ts'
 import { type EmbeddedStoreOptions, type ResolvedEmbeddedStore, resolveEmbeddedStore } from './options.ts'
@@ -44,7 +46,7 @@ function startThread(): ThreadCaller<StoreCalls> {
 class EmbeddedStore implements Store {
   readonly capabilities: StoreCapabilities = { name: 'embedded', shared: false, cannot: [] }
   readonly outputs: Outputs
-  readonly callbacks = null
+  readonly callbacks: Callbacks
   readonly parking: Parking
   readonly #options: ResolvedEmbeddedStore
   readonly #start: StartThread
@@ -56,6 +58,7 @@ class EmbeddedStore implements Store {
     this.#options = options
     this.parking = new EmbeddedParking(() => this.#opened())
     this.outputs = new EmbeddedOutputs(() => this.#opened())
+    this.callbacks = new EmbeddedCallbacks(() => this.#opened())
     this.#start = start
   }
 
@@ -74,6 +77,7 @@ class EmbeddedStore implements Store {
     const storeClock = new StoreClock(clock)
     this.#running = {
       thread,
+      clock: storeClock,
       writes: new WriteLine(thread, storeClock),
       reads: new ReadLine(thread),
       sweeper: new Sweeper(thread, storeClock, this.#options),
@@ -138,6 +142,7 @@ class EmbeddedStore implements Store {
 
 export interface RunningStore {
   readonly thread: ThreadCaller<StoreCalls>
+  readonly clock: StoreClock
   readonly writes: WriteLine
   readonly reads: ReadLine
   readonly sweeper: Sweeper

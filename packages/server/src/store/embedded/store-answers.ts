@@ -29,6 +29,8 @@ export function storeAnswers(): Handlers<StoreCalls> {
       const found = store().outputs.read(request)
       return found === null ? null : new Transferring(found, [found.bodies])
     },
+    listCallbacks: (filter) => store().callbacks.list(filter),
+    nextCallback: ({ nowMs }) => store().callbacks.nextDueMs(nowMs),
     rebuild(topic) {
       store().rebuild(topic)
       return undefined

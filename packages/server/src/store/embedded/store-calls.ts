@@ -1,5 +1,7 @@
+import type { CallbackFilter, CallbackView } from '../callbacks.ts'
 import type { OutputsRequest } from '../outputs.ts'
 import type { ApplyReport, Claim, ClaimKey, Reservation, StoredTask } from '../store.ts'
+import type { CallbackAct, CallbackAnswer } from './callback-calls.ts'
 import type { FoundOutputs } from './output-lookups.ts'
 import type { FoundRows, ParkedAnswer, ParkedQuery, ParkingAct, ParkingAnswer } from './parking-calls.ts'
 
@@ -12,6 +14,9 @@ export type StoreCalls = {
   read: { argument: readonly string[]; result: readonly (StoredTask | null)[] }
   /** Null where nothing of the task is kept. */
   readOutputs: { argument: OutputsRequest; result: FoundOutputs | null }
+  listCallbacks: { argument: CallbackFilter; result: readonly CallbackView[] }
+  /** When the next one falls due, by the store's clock. */
+  nextCallback: { argument: { readonly nowMs: number }; result: number | null }
   /** The topic whose results and positions go. */
   rebuild: { argument: string; result: undefined }
   parkedFind: { argument: { readonly queue: string; readonly taskId: string }; result: FoundRows }
@@ -38,6 +43,7 @@ export interface Write {
   readonly parking: readonly ParkingAct[]
   /** Of the rows to park; moves to the thread. */
   readonly records: ArrayBuffer | null
+  readonly callbacks: readonly CallbackAct[]
 }
 
 export type ClaimAct =
@@ -53,6 +59,8 @@ export type Written =
       readonly reservations: readonly (Reservation | null)[]
       /** For each act of parking. */
       readonly parking: readonly ParkingAnswer[]
+      /** For each act about callbacks. */
+      readonly callbacks: readonly CallbackAnswer[]
     }
   /** There was no room on the disk; nothing was written. */
   | { readonly kind: 'full'; readonly reason: string }

@@ -3,6 +3,8 @@ import { openSqliteFile, type SqliteFile, sqliteCodeOf } from '@forebay/broker/e
 import { ForebayError } from '@forebay/protocol'
 import type { ApplyReport, StoredTask } from '../store.ts'
 import { unpackBatches } from './batch-codec.ts'
+import { CallbackLookups } from './callback-lookups.ts'
+import { CallbackRows } from './callback-rows.ts'
 import { OutputLookups } from './output-lookups.ts'
 import { ParkedLookups } from './parked-lookups.ts'
 import { ParkedRows } from './parked-rows.ts'
@@ -18,11 +20,14 @@ export class StoreFile {
   readonly parked: ParkedLookups
   /** Reads only. */
   readonly outputs: OutputLookups
+  /** Reads only. */
+  readonly callbacks: CallbackLookups
   readonly #file: SqliteFile
   readonly #database: DatabaseSync
   readonly #tasks: TaskRows
   readonly #reservations: ReservationRows
   readonly #parking: ParkedRows
+  readonly #calling: CallbackRows
   readonly #sweeping: SweepRows
   /** Why nothing is written any more. */
   #stopped: string | null = null
@@ -32,12 +37,14 @@ export class StoreFile {
     this.#database = this.#file.database
     try {
       makeTables(this.#database, path)
-      this.#tasks = new TaskRows(this.#database)
+      this.#calling = new CallbackRows(this.#database)
+      this.#tasks = new TaskRows(this.#database, this.#calling)
       this.#reservations = new ReservationRows(this.#database, claimMs)
       this.#parking = new ParkedRows(this.#database)
       this.parked = new ParkedLookups(this.#database)
       this.outputs = new OutputLookups(this.#database)
-      this.#sweeping = new SweepRows(this.#database)
+      this.callbacks = new CallbackLookups(this.#database)
+      this.#sweeping = new SweepRows(this.#database, this.#calling)
     } catch (error) {
       this.#file.close()
       throw error
@@ -48,7 +55,7 @@ export class StoreFile {
     return this.#tasks.positions(topic)
   }
 
-  write({ nowMs, monotonicMs, batches, claims, parking, records }: Write): Written {
+  write({ nowMs, monotonicMs, batches, claims, parking, records, callbacks }: Write): Written {
     if (this.#stopped !== null) return { kind: 'stopped', reason: this.#stopped }
     try {
       this.#database.exec('BEGIN IMMEDIATE')
@@ -59,8 +66,9 @@ export class StoreFile {
       const reservations = claims.map((act) => this.#reservations.act(act, { nowMs, monotonicMs }))
       const packed = Buffer.from(records ?? NOTHING)
       const parked = parking.map((act) => this.#parking.act(act, packed, nowMs))
+      const called = callbacks.map((act) => this.#calling.act(act, nowMs))
       this.#database.exec('COMMIT')
-      return { kind: 'written', reports, reservations, parking: parked }
+      return { kind: 'written', reports, reservations, parking: parked, callbacks: called }
     } catch (error) {
       return this.#failed(error)
     }

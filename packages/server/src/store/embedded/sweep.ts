@@ -1,4 +1,5 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import type { CallbackRows } from './callback-rows.ts'
 import { ENDED, OPEN, PARKED } from './row-states.ts'
 import type { Sweep, Swept } from './store-calls.ts'
 import { SweepOutputs } from './sweep-outputs.ts'
@@ -7,6 +8,7 @@ import { SweepOutputs } from './sweep-outputs.ts'
 export class SweepRows {
   readonly #database: DatabaseSync
   readonly #outputs: SweepOutputs
+  readonly #callbacks: CallbackRows
   readonly #ended: StatementSync
   readonly #open: StatementSync
   readonly #parked: StatementSync
@@ -21,7 +23,8 @@ export class SweepRows {
   #parkedFromMs = 0
   #parkedFromId = 0
 
-  constructor(database: DatabaseSync) {
+  constructor(database: DatabaseSync, callbacks: CallbackRows) {
+    this.#callbacks = callbacks
     this.#database = database
     this.#outputs = new SweepOutputs(database)
     this.#ended = database.prepare(
@@ -52,6 +55,7 @@ export class SweepRows {
     this.#database.exec('BEGIN IMMEDIATE')
     let removed = 0
     removed += Number(this.#removeReservations.run(nowMs).changes)
+    removed += this.#callbacks.sweep(nowMs, endedBeforeMs)
     removed += this.#removeEnded(endedBeforeMs, SLICE_BYTES_MAX)
     removed += this.#removeOpen(notedBeforeMs)
     removed += this.#removeUnparked(notedBeforeMs)
@@ -64,6 +68,7 @@ export class SweepRows {
       if (removed === 0) removed += this.#outputs.removeOldest(Math.min(excessBytes, SLICE_BYTES_MAX))
     }
     this.#database.exec('COMMIT')
+    this.#callbacks.look()
     if (removed > 0) return { more: true }
     return { more: this.#giveBack() }
   }

@@ -177,5 +177,48 @@ const VERSION_3 = `
   ) STRICT, WITHOUT ROWID;
 `
 
+/**
+ * - `callbacks.generation` is the life whose end was told of last, or is to be told of; null while none is known to have ended.
+ * - `callbacks.wake_at_ms` plays a part with 'due' only: not before, and the end of the lease where there is a `taker`.
+ * - `callbacks.seq` is the order of the list.
+ */
+const VERSION_4 = `
+  CREATE TABLE callbacks (
+    seq INTEGER PRIMARY KEY,
+    id TEXT NOT NULL,
+    task_id TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    queue TEXT NOT NULL,
+    url TEXT NOT NULL,
+    host TEXT NOT NULL,
+    keep_until_ms INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    generation INTEGER,
+    task_state TEXT,
+    tries INTEGER NOT NULL,
+    due_since_ms INTEGER NOT NULL,
+    wake_at_ms INTEGER NOT NULL,
+    taker TEXT,
+    changed_at_ms INTEGER NOT NULL,
+    attempts TEXT NOT NULL
+  ) STRICT;
+  CREATE UNIQUE INDEX callbacks_by_task ON callbacks (task_id, url);
+  CREATE INDEX callbacks_by_id ON callbacks (id);
+  CREATE INDEX callbacks_by_receiver ON callbacks (owner, url);
+  CREATE INDEX callbacks_due ON callbacks (host, wake_at_ms) WHERE state = 'due';
+  CREATE INDEX callbacks_waking ON callbacks (wake_at_ms) WHERE state = 'due' AND taker IS NULL;
+  CREATE INDEX callbacks_taken ON callbacks (host, wake_at_ms) WHERE taker IS NOT NULL;
+  CREATE INDEX callbacks_kept ON callbacks (keep_until_ms) WHERE state IN ('waiting', 'due', 'disabled');
+  CREATE INDEX callbacks_done ON callbacks (changed_at_ms) WHERE state IN ('delivered', 'given-up');
+
+  CREATE TABLE disabled_receivers (
+    owner TEXT NOT NULL,
+    url TEXT NOT NULL,
+    at_ms INTEGER NOT NULL,
+    PRIMARY KEY (owner, url)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX disabled_receivers_by_age ON disabled_receivers (at_ms);
+`
+
 /** The step at place n makes version n + 1 of version n; a step that was released never changes. */
-const STEPS: readonly string[] = [VERSION_1, VERSION_2, VERSION_3]
+const STEPS: readonly string[] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4]

@@ -4,12 +4,14 @@ import { parseBlobRef } from '../../records.ts'
 import { isEndState, type OpenState } from '../../task.ts'
 import type { ApplyReport, StoredTask } from '../store.ts'
 import type { PackedBatch, TaskRow } from './batch-codec.ts'
+import type { CallbackRows } from './callback-rows.ts'
 import { OutputRows } from './output-rows.ts'
 import { ENDED, OPEN, PARKED } from './row-states.ts'
 
 /** What is known of tasks, and how far each partition has been read. Used inside the caller's transaction. */
 export class TaskRows {
   readonly #outputs: OutputRows
+  readonly #callbacks: CallbackRows
   readonly #put: StatementSync
   readonly #get: StatementSync
   readonly #forget: StatementSync
@@ -18,7 +20,8 @@ export class TaskRows {
   readonly #positions: StatementSync
   readonly #forgetPositions: StatementSync
 
-  constructor(database: DatabaseSync) {
+  constructor(database: DatabaseSync, callbacks: CallbackRows) {
+    this.#callbacks = callbacks
     this.#outputs = new OutputRows(database)
     const columns = [
       'task_id',
@@ -63,7 +66,9 @@ export class TaskRows {
     for (const row of rows) {
       if (row.offset < position) continue
       const written = this.#write(row, nowMs)
-      if (!written && row.ended) duplicates += 1
+      if (!row.ended) continue
+      if (written) this.#callbacks.ended(row, nowMs)
+      else duplicates += 1
     }
     this.#position.run(topic, partition, next)
     return { kind: 'applied', duplicates }

@@ -3,6 +3,7 @@ import { ForebayError } from '@forebay/protocol'
 import type { Owned, RowToPark } from '../parking.ts'
 import type { ApplyReport, Claim, ClaimKey, RecordedBatch, Reservation } from '../store.ts'
 import { BatchPacker, bytesOf } from './batch-codec.ts'
+import type { CallbackAct, CallbackAnswer } from './callback-calls.ts'
 import { ParkedPacker } from './parked-codec.ts'
 import type { ParkingAct, ParkingAnswer } from './parking-calls.ts'
 import type { ClaimAct, StoreCalls, Written } from './store-calls.ts'
@@ -39,6 +40,10 @@ export class WriteLine {
   /** `bytes`: about what the records take. */
   park(owned: Owned, rows: readonly RowToPark[], bytes: number): Promise<ParkingAnswer> {
     return new Promise((resolve, reject) => this.#wait({ kind: 'park', owned, rows, bytes, resolve, reject }))
+  }
+
+  callbacks(act: CallbackAct): Promise<CallbackAnswer> {
+    return new Promise((resolve, reject) => this.#wait({ kind: 'callback', act, resolve, reject }))
   }
 
   /** Resolves when nothing waits any more. */
@@ -92,6 +97,7 @@ export class WriteLine {
           claims: group.flatMap((one) => (one.kind === 'claim' ? [one.act] : [])),
           parking,
           records,
+          callbacks: group.flatMap((one) => (one.kind === 'callback' ? [one.act] : [])),
         },
         [batches, records].filter((one) => one !== null),
       )
@@ -124,6 +130,12 @@ type Waiting =
       readonly kind: 'parking'
       readonly act: ParkingAct
       readonly resolve: (answer: ParkingAnswer) => void
+      readonly reject: (error: unknown) => void
+    }
+  | {
+      readonly kind: 'callback'
+      readonly act: CallbackAct
+      readonly resolve: (answer: CallbackAnswer) => void
       readonly reject: (error: unknown) => void
     }
   | {
@@ -165,9 +177,11 @@ function answer(group: readonly Waiting[], written: Written): void {
   let batch = 0
   let claim = 0
   let act = 0
+  let callback = 0
   for (const one of group) {
     if (one.kind === 'apply') one.resolve(written.reports[batch++]!)
     else if (one.kind === 'claim') one.resolve(written.reservations[claim++]!)
+    else if (one.kind === 'callback') one.resolve(written.callbacks[callback++]!)
     else one.resolve(written.parking[act++]!)
   }
 }
