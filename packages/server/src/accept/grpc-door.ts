@@ -30,6 +30,7 @@ import type { Telemetry } from '../telemetry.ts'
 import type { AcceptingQueues } from './accepting-queue.ts'
 import type { Admission } from './admission.ts'
 import type { CancelTask } from './cancel-task.ts'
+import type { ClientGone } from './client-gone.ts'
 import { createGrpcAccept } from './grpc-accept.ts'
 import { type AnswerWriter, type CancellableCall, callerOf } from './grpc-calls.ts'
 import { durationMs, onlyText, readMessage } from './grpc-fields.ts'
@@ -63,6 +64,7 @@ export interface GrpcDoorParts {
   readonly submit: Submit
   readonly readTask: ReadTask
   readonly cancelTask: CancelTask
+  readonly clientGone: ClientGone
   readonly openWatch: OpenWatch
   readonly largeAnswers: LargeAnswers
   /** Longest `deadline` of a task, from the end of its delay. ms */
@@ -78,11 +80,11 @@ export const DEADLINE_MARGIN_MS = 50
 export const DEADLINE_MARGIN_MAX_MS = 1_000
 
 export function createGrpcDoor(parts: GrpcDoorParts): GrpcDoor {
-  const { admission, readTask, cancelTask, clock, telemetry } = parts
+  const { admission, readTask, cancelTask, clientGone, clock, telemetry } = parts
   const { waitMaxMs } = parts.http
   const waits = new OpenWaits()
   const accept = createGrpcAccept(parts)
-  const { submit, submitAndWait } = createGrpcSubmit({ accept, waits, waitMaxMs, fetchWhole, cancelTask, telemetry })
+  const { submit, submitAndWait } = createGrpcSubmit({ accept, waits, waitMaxMs, fetchWhole, clientGone })
   const authenticate = ({ metadata }: { readonly metadata: Metadata }) =>
     parts.authenticate(onlyText(metadata, 'authorization'))
   const streams = new GrpcSubmitStreams({ accept, authenticate, clock, refused, endCall })

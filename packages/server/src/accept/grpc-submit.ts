@@ -11,8 +11,7 @@ import {
 } from '@forebay/protocol'
 import { type Metadata, status } from '@grpc/grpc-js'
 import type { TaskView } from '../reply/replies.ts'
-import type { Telemetry } from '../telemetry.ts'
-import type { CancelTask } from './cancel-task.ts'
+import type { ClientGone } from './client-gone.ts'
 import type { GrpcAccept, GrpcKept } from './grpc-accept.ts'
 import { type CancellableCall, callerOf } from './grpc-calls.ts'
 import { badField, durationMs } from './grpc-fields.ts'
@@ -36,8 +35,7 @@ export interface GrpcSubmitParts {
   readonly waitMaxMs: number
   /** The view with its payload; throws when that cannot be fetched. */
   readonly fetchWhole: (call: CancellableCall, view: TaskView) => Promise<TaskView>
-  readonly cancelTask: CancelTask
-  readonly telemetry: Telemetry
+  readonly clientGone: ClientGone
 }
 
 export interface GrpcSubmit {
@@ -46,13 +44,13 @@ export interface GrpcSubmit {
 }
 
 export function createGrpcSubmit(parts: GrpcSubmitParts): GrpcSubmit {
-  const { accept, waits, waitMaxMs, fetchWhole, cancelTask, telemetry } = parts
+  const { accept, waits, waitMaxMs, fetchWhole, clientGone } = parts
   return {
     async submit(call) {
       const { request, metadata, owner, leftMs } = call
       const askedMs = request.wait === undefined ? 0 : durationMs(request.wait, 'wait')
       const kept = await accept(request, metadata, owner, Math.max(0, Math.min(askedMs, waitMaxMs, leftMs)))
-      const ended = await endOf(call, kept)
+      const ended = askedMs === 0 ? null : await endOf(call, kept)
       // That the task is kept is true, whatever comes of fetching its answer.
       return submitted(kept, ended === null ? null : await fetchWhole(call, ended).catch(() => null))
     },
@@ -74,13 +72,8 @@ export function createGrpcSubmit(parts: GrpcSubmitParts): GrpcSubmit {
 
   /** Null when it has not ended while the caller was there. */
   async function endOf(call: UnaryCall<unknown>, { queue, kept }: GrpcKept): Promise<TaskView | null> {
-    if (kept.wait === null) return null
-    const ended = await waits.during(callerOf(call), kept.wait)
-    if (ended === null && call.cancelled && queue.options.onClientGone === 'cancel') {
-      cancelTask(kept.taskId, call.owner).catch((err: unknown) => {
-        telemetry.log.warn({ err, task: kept.taskId }, 'cancelling the task of a caller who went away failed')
-      })
-    }
+    const ended = kept.wait === null ? null : await waits.during(callerOf(call), kept.wait)
+    if (ended === null && call.cancelled) clientGone(queue, kept, call.owner)
     return ended
   }
 }
