@@ -4,6 +4,7 @@ import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
 import { FileDescriptorProtoSchema, FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt'
 import { systemClock, systemRandom } from '@forebay/broker'
 import {
+  type handleServerStreamingCall,
   type handleUnaryCall,
   loadPackageDefinition,
   Server,
@@ -28,9 +29,12 @@ export interface PlaceResponse {
   metadata?: Record<string, string>
 }
 export type Place = handleUnaryCall<PlaceRequest, PlaceResponse>
+export type Track = handleServerStreamingCall<PlaceRequest, PlaceResponse>
 
 export interface ShopOptions {
   readonly reflection?: 'v1' | 'v1alpha' | 'none'
+  /** The server-streaming method. Default: says nothing. */
+  readonly track?: Track
   /** Default: a free one. */
   readonly port?: number
   /** Default: no TLS. */
@@ -42,9 +46,9 @@ export const ETCD = loadSync(join(import.meta.dirname, 'fixtures/etcd-kv.proto')
 
 /** A server as anybody would write it with grpc-js and proto-loader: nothing in it knows of Forebay. */
 export async function serveShop(place: Place, options: ShopOptions = {}) {
-  const { reflection = 'v1', port: wanted, credentials } = options
+  const { reflection = 'v1', port: wanted, credentials, track = () => {} } = options
   const server = new Server()
-  server.addService(ordersService(), { Place: place, Track: () => {} })
+  server.addService(ordersService(), { Place: place, Track: track, Collect: () => {}, Haggle: () => {} })
   if (reflection !== 'none') {
     new ReflectionService(SHOP).addToServer({
       addService: (definition, implementation) => {

@@ -149,12 +149,15 @@ describe('gRPC targets by reflection', () => {
     assert.match(noMethod.message, /no method 'Plaec'; did you mean 'Place'\?/)
   })
 
-  it('gives up where only an operator can help: a method that streams, a server without reflection', async () => {
+  it('gives up where only an operator can help: a method that takes a stream, a server without reflection', async () => {
     using shop = await serveShop(place)
-    await using streaming = grpcTarget(shop.address, { method: 'Track' })
-    const streams = await streaming.run(attemptOf())
-    assert.ok(streams.kind === 'failed')
-    assert.deepEqual([streams.code, streams.then], ['CONFIG_INVALID', 'dead'])
+    for (const method of ['Collect', 'Haggle']) {
+      await using streaming = grpcTarget(shop.address, { method })
+      const streams = await streaming.run(attemptOf())
+      assert.ok(streams.kind === 'failed')
+      assert.deepEqual([streams.code, streams.then], ['CONFIG_INVALID', 'dead'])
+      assert.match(streams.message, /takes a stream of requests/)
+    }
     using mute = await serveShop(place, { reflection: 'none' })
     await using target = grpcTarget(mute.address)
     const silent = await target.run(attemptOf())
@@ -189,7 +192,7 @@ describe('gRPC targets by descriptor file', () => {
       [{ descriptors: garbage }, /is not a FileDescriptorSet/],
       [{ descriptors, service: 'shop.v1.Ordres' }, /did you mean 'shop\.v1\.Orders'/],
       [{ descriptors, method: 'Pace' }, /did you mean 'Place'/],
-      [{ descriptors, method: 'Track' }, /streams; a target must be a unary method/],
+      [{ descriptors, method: 'Haggle' }, /takes a stream of requests; a target must be unary or server-streaming/],
     ] as const
     for (const [over, message] of cases) {
       assert.throws(() => grpcTarget('127.0.0.1:1', over), { code: 'CONFIG_INVALID', message })

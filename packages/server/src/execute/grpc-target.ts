@@ -1,7 +1,7 @@
 import { lookup } from 'node:dns/promises'
 import type { Clock, Random } from '@forebay/broker'
 import { ForebayError, toForebayError } from '@forebay/protocol'
-import { Client, type ClientUnaryCall, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js'
+import { type CallOptions, Client, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js'
 import { essenceOf, isJson } from '../media-type.ts'
 import type { TargetOptions } from '../options.ts'
 import type { Attempt, Outcome } from '../task.ts'
@@ -9,6 +9,7 @@ import { AddressPool, type Place } from './address-pool.ts'
 import { protocolFault, resultTooLarge } from './attempt-outcome.ts'
 import { cutText, MESSAGE_BYTES_MAX } from './cut-text.ts'
 import { decodeJsonResponse, encodeJsonRequest } from './grpc-json.ts'
+import { type Answer, readStream } from './grpc-stream.ts'
 import type { MethodDescriptor } from './method-descriptor.ts'
 import { type MethodSource, methodByReflection, methodFromFile } from './method-source.ts'
 import { type Cut, type OpenAttempt, OpenAttempts, outcomeOfCut } from './open-attempts.ts'
@@ -28,8 +29,8 @@ export interface GrpcTargetOptions {
 }
 
 /**
- * Calls one unary method of any gRPC server with each task. A JSON task becomes the method's request message and its
- * response becomes JSON; a protobuf task passes as it is, and so does its response. `STATUS_TABLE` tells what a status
+ * Calls one method of any gRPC server with each task, unary or server-streaming. A JSON task becomes the method's request
+ * message and its response becomes JSON; a protobuf task passes as it is, and so does its response. `STATUS_TABLE` tells what a status
  * means; the attempt's time goes out as `grpc-timeout`, with `forebay-task`, `forebay-attempt` and the trace context.
  */
 export class GrpcTarget implements Target {
@@ -41,6 +42,8 @@ export class GrpcTarget implements Target {
   readonly #addresses: AddressPool<Client>
   readonly #open: OpenAttempts
   #stopping = false
+  /** Nobody says what the method is: protobuf passes as to a unary one. */
+  #undescribed = false
 
   /** @throws ForebayError CONFIG_INVALID: the descriptor file is not usable. */
   constructor(options: GrpcTargetOptions) {
@@ -120,8 +123,10 @@ export class GrpcTarget implements Target {
       const request = await this.#request(running.attempt, place.channel)
       // Its time may have come while the method was looked for.
       if (running.tick === 0) return { outcome: outcomeOfCut('timed-out', this.#worker), sent: false }
-      const { error, bytes } = await this.#call(running, place.channel, request.bytes)
-      if (error === null) return { outcome: this.#succeeded(bytes, request), sent: true }
+      const { error, outcome } = request.streams
+        ? await this.#callStream(running, place.channel, request)
+        : await this.#call(running, place.channel, request)
+      if (error === null) return { outcome, sent: true }
       if (running.timedOut || STATUS_TABLE[statusName(error.code)].ails) how = 'failed'
       const sent = error.code !== status.UNAVAILABLE || !isUnreachable(place.channel)
       return { outcome: this.#failed(error), sent }
@@ -137,7 +142,8 @@ export class GrpcTarget implements Target {
   async #request({ task }: Attempt, client: Client): Promise<Request> {
     if (PROTOBUF.has(essenceOf(task.contentType))) {
       const { buffer, byteOffset, byteLength } = task.payload
-      return { bytes: Buffer.from(buffer, byteOffset, byteLength), json: null, contentType: task.contentType }
+      const bytes = Buffer.from(buffer, byteOffset, byteLength)
+      return { bytes, json: null, contentType: task.contentType, streams: await this.#streams(client) }
     }
     if (!isJson(task.contentType)) {
       const shown = JSON.stringify(cutText(task.contentType, 64))
@@ -147,16 +153,78 @@ export class GrpcTarget implements Target {
     const json = await this.#source.find(client)
     const encoded = encodeJsonRequest(task.payload, json)
     if (!encoded.ok) throw new ForebayError('TARGET_REFUSED', encoded.message)
-    return { bytes: encoded.bytes, json, contentType: 'application/json' }
+    const streams = json.method.methodKind === 'server_streaming'
+    return { bytes: encoded.bytes, json, contentType: 'application/json', streams }
   }
 
-  #call(running: RunningCall, client: Client, request: Buffer): Promise<Answer> {
+  /** Whether protobuf, which needs no descriptors for itself, goes to a method that streams. */
+  async #streams(client: Client): Promise<boolean> {
+    if (this.#undescribed) return false
+    try {
+      return (await this.#source.find(client)).method.methodKind === 'server_streaming'
+    } catch (thrown) {
+      const error = toForebayError(thrown)
+      if (error.members.unreachable === true) throw error
+      this.#undescribed = error.code === 'CONFIG_INVALID'
+      return false
+    }
+  }
+
+  #call(running: RunningCall, client: Client, request: Request): Promise<Answer> {
     const { attempt } = running
-    const deadline = this.#options.clock.wallMs() + attempt.timeoutMs
     return new Promise((resolve) => {
-      const done = (error: ServiceError | null, bytes?: Buffer) => resolve({ error, bytes: bytes ?? EMPTY })
-      running.call = client.makeUnaryRequest(this.#path, pass, pass, request, metadataOf(attempt), { deadline }, done)
+      const done = (error: ServiceError | null, bytes?: Buffer) =>
+        resolve(
+          error === null ? { error, outcome: this.#succeeded(bytes ?? EMPTY, request) } : { error, outcome: null },
+        )
+      const metadata = metadataOf(attempt)
+      running.call = client.makeUnaryRequest(
+        this.#path,
+        pass,
+        pass,
+        request.bytes,
+        metadata,
+        this.#until(attempt),
+        done,
+      )
     })
+  }
+
+  #callStream(running: RunningCall, client: Client, { bytes, json, contentType }: Request): Promise<Answer> {
+    const { attempt } = running
+    const call = client.makeServerStreamRequest(
+      this.#path,
+      pass,
+      pass,
+      bytes,
+      metadataOf(attempt),
+      this.#until(attempt),
+    )
+    running.call = call
+    return readStream({
+      call,
+      attempt,
+      isOpen: () => running.tick !== 0,
+      encode: (message) => (json === null ? message : this.#decode(message, json)),
+      isJson: json !== null,
+      contentType,
+      resultBytesMax: this.#options.resultBytesMax,
+      worker: this.#worker,
+    })
+  }
+
+  #until({ timeoutMs }: Attempt): CallOptions {
+    return { deadline: this.#options.clock.wallMs() + timeoutMs }
+  }
+
+  /** Throws on bytes that are not the response; then what we know of the method may be out of date. */
+  #decode(bytes: Buffer, json: MethodDescriptor): Buffer {
+    try {
+      return decodeJsonResponse(bytes, json)
+    } catch (error) {
+      this.#source.forget()
+      throw error
+    }
   }
 
   #succeeded(bytes: Buffer, { json, contentType }: Request): Outcome {
@@ -164,9 +232,8 @@ export class GrpcTarget implements Target {
     let payload = bytes
     if (json !== null) {
       try {
-        payload = decodeJsonResponse(bytes, json)
+        payload = this.#decode(bytes, json)
       } catch {
-        this.#source.forget()
         return protocolFault(`The response is not a ${json.method.output.typeName}.`, this.#worker)
       }
     }
@@ -226,7 +293,7 @@ export class GrpcTarget implements Target {
 }
 
 interface RunningCall extends OpenAttempt {
-  call: ClientUnaryCall | null
+  call: { cancel(): void } | null
   timedOut: boolean
 }
 
@@ -234,13 +301,10 @@ interface Request {
   readonly bytes: Buffer
   /** Null when the task is protobuf already. */
   readonly json: MethodDescriptor | null
-  /** Of the result. */
+  /** Of the result, and of each chunk. */
   readonly contentType: string
-}
-
-interface Answer {
-  readonly error: ServiceError | null
-  readonly bytes: Buffer
+  /** Whether the method answers with a stream. */
+  readonly streams: boolean
 }
 
 function metadataOf({ task, number }: Attempt): Metadata {

@@ -10,7 +10,7 @@ export interface MethodDescriptor {
   readonly registry: FileRegistry
 }
 
-/** @throws ForebayError CONFIG_INVALID: the bytes are no FileDescriptorSet, or lack the method, or it streams. */
+/** @throws ForebayError CONFIG_INVALID: the bytes are no FileDescriptorSet, or lack the method, or it takes a stream. */
 export function methodOfDescriptorSet(
   bytes: Uint8Array,
   file: string,
@@ -25,7 +25,7 @@ export function methodOfDescriptorSet(
     throw new ForebayError('CONFIG_INVALID', message, { cause })
   }
   const source = `descriptors '${file}'`
-  return requireUnary(findMethod(files, source, service, method), source)
+  return requireOneRequest(findMethod(files, source, service, method), source)
 }
 
 /**
@@ -53,12 +53,13 @@ export function findMethod(
   return { method, registry }
 }
 
-/** @throws ForebayError CONFIG_INVALID */
-export function requireUnary(descriptor: MethodDescriptor, source: string): MethodDescriptor {
+/** A task is one request; its answer may be a stream. @throws ForebayError CONFIG_INVALID */
+export function requireOneRequest(descriptor: MethodDescriptor, source: string): MethodDescriptor {
   const { method } = descriptor
-  if (method.methodKind === 'unary') return descriptor
+  if (method.methodKind === 'unary' || method.methodKind === 'server_streaming') return descriptor
   const name = `${method.parent.typeName}/${method.name}`
-  throw new ForebayError('CONFIG_INVALID', `${source}: the method '${name}' streams; a target must be a unary method.`)
+  const message = `the method '${name}' takes a stream of requests; a target must be unary or server-streaming.`
+  throw new ForebayError('CONFIG_INVALID', `${source}: ${message}`)
 }
 
 /** '; did you mean …?', or what there is. */

@@ -3,7 +3,13 @@ import type { FileDescriptorProto } from '@bufbuild/protobuf/wkt'
 import type { Clock } from '@forebay/broker'
 import { ForebayError, toForebayError } from '@forebay/protocol'
 import type { Client } from '@grpc/grpc-js'
-import { findMethod, type MethodDescriptor, meant, methodOfDescriptorSet, requireUnary } from './method-descriptor.ts'
+import {
+  findMethod,
+  type MethodDescriptor,
+  meant,
+  methodOfDescriptorSet,
+  requireOneRequest,
+} from './method-descriptor.ts'
 import { reflectService } from './reflection-client.ts'
 import { isUnreachable } from './unreachable.ts'
 
@@ -93,11 +99,11 @@ function findReflected(
   try {
     found = findMethod(files, source, service, method)
   } catch (thrown) {
-    // A method that is missing today may come with the server's next version; one that streams stays what it is.
+    // A method that is missing today may come with the server's next version; one that takes a stream stays what it is.
     const error = toForebayError(thrown)
     throw new ForebayError('TARGET_UNAVAILABLE', error.message, { cause: error })
   }
-  return requireUnary(found, source)
+  return requireOneRequest(found, source)
 }
 
 /** How long a failure to find the method is remembered, so that a burst of attempts asks once. */
