@@ -27,6 +27,7 @@ export const ERRORS = {
   TASK_ENDED: { http: 409, grpc: 'FAILED_PRECONDITION', retry: false },
   PARKED_BUSY: { http: 409, grpc: 'ABORTED', retry: true },
   TASK_GONE: { http: 410, grpc: 'NOT_FOUND', retry: false },
+  UPGRADE_REQUIRED: { http: 426, grpc: 'UNIMPLEMENTED', retry: false },
   REQUEST_TIMEOUT: { http: 408, grpc: 'DEADLINE_EXCEEDED', retry: true },
   TASK_TOO_LARGE: { http: 413, grpc: 'RESOURCE_EXHAUSTED', retry: false },
   HEADERS_TOO_LARGE: { http: 431, grpc: 'RESOURCE_EXHAUSTED', retry: false },

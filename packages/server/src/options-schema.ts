@@ -42,6 +42,11 @@ const httpField = object("The gateway's door for callers.", {
     'Tasks that one principal may follow at once, where `auth.keys` are configured; beyond it 429.',
     { default: 10_000, min: 0, max: 1_000_000 },
   ),
+  webSocketsMax: integer('WebSockets that may be open at once; beyond it 429.', {
+    default: 10_000,
+    min: 0,
+    max: 1_000_000,
+  }),
   acceptingMax: size('Bytes of bodies that may be on their way into the log at once; beyond it 429.', {
     default: '64MiB',
     min: '1KiB',

@@ -104,6 +104,8 @@ export interface HttpOptions {
   readonly waitersPerPrincipalMax: number
   /** Default 10,000. */
   readonly watchersPerPrincipalMax: number
+  /** WebSockets that may be open at once; beyond it 429. Default 10,000. */
+  readonly webSocketsMax: number
   /** Bytes of bodies that may be on their way into the log at once; beyond it 429. Default 64 MiB. */
   readonly acceptingBytesMax: number
   /** Shows /openapi.json and /docs to callers without an access key as well. Default false. */

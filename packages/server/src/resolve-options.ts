@@ -68,6 +68,7 @@ function resolveRead(read: ReadOptions, place: Place, context: ResolveContext): 
       watchersMax: http.watchersMax,
       waitersPerPrincipalMax: http.waitersPerPrincipalMax,
       watchersPerPrincipalMax: http.watchersPerPrincipalMax,
+      webSocketsMax: http.webSocketsMax,
       acceptingBytesMax: http.acceptingMax,
       docsOpen: http.docsOpen,
     },

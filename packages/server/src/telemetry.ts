@@ -21,6 +21,7 @@ export interface Metrics {
   readonly undecodable: Counter<'topic'>
   readonly waiters: Gauge
   readonly watchers: Gauge
+  readonly webSockets: Gauge
   readonly workerSessions: Gauge
   /** Calls of callbacks by what came of them. */
   readonly webhooks: Counter<'outcome'>
@@ -143,6 +144,7 @@ export function createMetrics(): Metrics {
       registers,
     }),
     watchers: new Gauge({ name: 'forebay_watchers', help: 'Streams that follow a task.', registers }),
+    webSockets: new Gauge({ name: 'forebay_websockets', help: 'WebSockets that are open.', registers }),
     waiters: new Gauge({ name: 'forebay_waiters', help: 'Callers that wait for a result.', registers }),
     webhooks: new Counter({
       name: 'forebay_webhooks_total',

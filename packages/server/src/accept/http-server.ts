@@ -1,7 +1,8 @@
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { type ErrorCode, ForebayError, toForebayError, toProblem } from '@forebay/protocol'
-import { PROBLEM_JSON, sendProblem } from './problem.ts'
+import { hintsFor, PROBLEM_JSON, sendProblem } from './problem.ts'
 import { HEADERS_MAX, type RequestFields, readRequest } from './request-fields.ts'
 
 /** A request that has been looked over; routes find its fields here. */
@@ -23,10 +24,12 @@ const HEADER_BYTES_MAX = 16_384
 export interface HttpServerParts {
   readonly stopping: () => boolean
   readonly refused: (code: ErrorCode) => void
+  /** Takes over the connection of a request that wants to go on as a WebSocket. Default: it is a request like any other. */
+  readonly upgrade?: (request: IncomingMessage, fields: RequestFields, socket: Duplex, head: Buffer) => void
 }
 
 /** Node's server with our limits; what is malformed never gets as far as `listener`. */
-export function createHttpServer(listener: RequestListener, { stopping, refused }: HttpServerParts): Server {
+export function createHttpServer(listener: RequestListener, { stopping, refused, upgrade }: HttpServerParts): Server {
   const server = createServer({
     maxHeaderSize: HEADER_BYTES_MAX,
     headersTimeout: HEADERS_TIMEOUT_MS,
@@ -36,12 +39,24 @@ export function createHttpServer(listener: RequestListener, { stopping, refused 
     noDelay: true,
     // Ours to refuse, with a problem.
     requireHostHeader: false,
+    // Whoever offers something else (h2c, as Java's client does with each request) is answered in HTTP/1.1.
+    shouldUpgradeCallback: ({ headers }) => upgrade !== undefined && headers.upgrade?.toLowerCase() === 'websocket',
   })
   // One more than allowed: Node drops the rest without a word, and we want to see that there is a rest.
   server.maxHeadersCount = HEADERS_MAX + 1
   server.on('request', receive)
   // `100 Continue` is sent when the body is wanted, by whoever reads it.
   server.on('checkContinue', receive)
+  server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    socket.on('error', () => socket.destroy())
+    try {
+      upgrade!(request, readRequest(request), socket, head)
+    } catch (thrown) {
+      const error = toForebayError(thrown)
+      refused(error.code)
+      refuseOnSocket(socket, error)
+    }
+  })
   return server
 
   function receive(request: ReadRequest, response: ServerResponse): void {
@@ -83,14 +98,25 @@ export function clientErrorAnswer(refused: HttpServerParts['refused']) {
     }
     const error = clientErrorOf(thrown.code)
     refused(error.code)
-    const problem = toProblem(error)
-    const body = JSON.stringify(problem)
-    socket.end(
-      `HTTP/1.1 ${problem.status} ${problem.title}\r\nContent-Type: ${PROBLEM_JSON}\r\n` +
-        `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
-      () => socket.destroy(),
-    )
+    refuseOnSocket(socket, error)
   }
+}
+
+/** An answer without a response object, the last one of its connection. `extra`: headers, `Connection` among them or none. */
+export function refuseOnSocket(socket: Duplex, error: ForebayError, extra: readonly string[] = CLOSE): void {
+  const problem = toProblem(error)
+  const body = JSON.stringify(problem)
+  const headers = [
+    'Content-Type',
+    PROBLEM_JSON,
+    'Content-Length',
+    Buffer.byteLength(body),
+    ...hintsFor(error),
+    ...extra,
+  ]
+  let head = `HTTP/1.1 ${problem.status} ${problem.title}\r\n`
+  for (let at = 0; at < headers.length; at += 2) head += `${headers[at]}: ${headers[at + 1]}\r\n`
+  socket.end(`${head}\r\n${body}`, () => socket.destroy())
 }
 
 /** Node keeps the response in turn at its socket, under a name that is not documented. */

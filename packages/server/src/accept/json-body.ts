@@ -1,30 +1,31 @@
 import { ForebayError } from '@forebay/protocol'
 
-/** Parses a body as JSON in UTF-8. Throws MALFORMED_JSON, which says where it stops being JSON. */
-export function parseJson(bytes: Uint8Array): unknown {
+/** Parses a body, or `what` it is, as JSON in UTF-8. Throws MALFORMED_JSON, which says where it stops being JSON. */
+export function parseJson(bytes: Uint8Array, what = 'The body'): unknown {
   let text: string
   try {
     text = UTF_8.decode(bytes)
   } catch {
-    throw malformed('it is not UTF-8', null)
+    throw malformed(`${what} is not JSON: it is not UTF-8`, null)
   }
   try {
     return JSON.parse(text)
   } catch {
     const at = faultAt(text)
-    throw malformed(at >= text.length ? 'it ends too early' : 'an unexpected character', at, text)
+    const why = at >= text.length ? 'it ends too early' : 'an unexpected character'
+    throw malformed(`${what} is not JSON: ${why}`, at, text)
   }
 }
 
 /** A byte order mark stays in the text, where JSON does not allow it. */
 const UTF_8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
-function malformed(what: string, at: number | null, text = ''): ForebayError {
-  if (at === null) return new ForebayError('MALFORMED_JSON', `The body is not JSON: ${what}.`)
+function malformed(why: string, at: number | null, text = ''): ForebayError {
+  if (at === null) return new ForebayError('MALFORMED_JSON', `${why}.`)
   const before = text.slice(0, at)
   const line = before.split('\n').length
   const column = at - before.lastIndexOf('\n')
-  return new ForebayError('MALFORMED_JSON', `The body is not JSON: ${what} at line ${line}, column ${column}.`, {
+  return new ForebayError('MALFORMED_JSON', `${why} at line ${line}, column ${column}.`, {
     members: { position: at, line, column },
   })
 }

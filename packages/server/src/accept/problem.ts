@@ -7,11 +7,16 @@ export const PROBLEM_JSON = 'application/problem+json'
 
 /** An error as a whole response; `extra` are more headers, name and value in turn. */
 export function sendProblem(response: ServerResponse, error: ForebayError, extra: readonly string[] = []): void {
-  const headers = [...extra]
+  writeProblem(response, toProblem(error), [...extra, ...hintsFor(error)])
+}
+
+/** Headers that help to do better, name and value in turn. */
+export function hintsFor(error: ForebayError): string[] {
+  const headers: string[] = []
   if (error.code === 'UNAUTHENTICATED') headers.push('WWW-Authenticate', 'Bearer realm="forebay"')
   const retryAfterS = error.retryAfterS ?? (RETRY_SOON.has(error.code) ? RETRY_AFTER_S : undefined)
   if (retryAfterS !== undefined) headers.push('Retry-After', String(Math.ceil(retryAfterS)))
-  writeProblem(response, toProblem(error), headers)
+  return headers
 }
 
 /** Answers whoever waited for a task that ended otherwise than well. */

@@ -23,21 +23,28 @@ export class SseWords {
   readonly #told = new WeakMap<object, string>()
 
   of(id: TaskIdParts, event: WatchEvent): string {
-    if (event.kind !== 'output') return block(event.kind === 'end' ? 'result' : event.kind, event, dataOf(id, event))
+    if (event.kind !== 'output') return block(event, dataOf(id, event))
     const told = this.#told.get(event.content)
     if (told !== undefined) return told
-    const words = block(event.content.kind, event, JSON.stringify(outputData(event)))
+    const words = block(event, dataOf(id, event))
     this.#told.set(event.content, words)
     return words
   }
 }
 
-function block(name: string, event: WatchEvent, data: string): string {
+function block(event: WatchEvent, data: string): string {
   const position = positionAfter(event)
-  return `${position === '' ? '' : `id: ${position}\n`}event: ${name}\ndata: ${data}\n\n`
+  return `${position === '' ? '' : `id: ${position}\n`}event: ${nameOf(event)}\ndata: ${data}\n\n`
 }
 
-function dataOf(id: TaskIdParts, event: Exclude<WatchEvent, { readonly kind: 'output' }>): string {
+export function nameOf(event: WatchEvent): string {
+  if (event.kind === 'output') return event.content.kind
+  return event.kind === 'end' ? 'result' : event.kind
+}
+
+/** A JSON object with at least one member. */
+export function dataOf(id: TaskIdParts, event: WatchEvent): string {
+  if (event.kind === 'output') return JSON.stringify(outputData(event))
   if (event.kind === 'restart') return JSON.stringify({ attempt: event.attempts, generation: event.generation })
   const task = taskBody({ id, view: event.view })
   if (event.kind === 'state' || event.view.state !== 'succeeded') return JSON.stringify(task)

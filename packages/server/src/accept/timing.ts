@@ -27,7 +27,8 @@ export interface TimingNames {
   readonly delay: string
   readonly notBefore: string
   readonly deadline: string
-  refuse(field: string, message: string): ForebayError
+  /** `value`: what stood there, where that is known. */
+  refuse(field: string, message: string, value?: string): ForebayError
 }
 
 export interface TimingLimits {

@@ -188,6 +188,7 @@ const HTTP: HttpOptions = {
   watchersMax: 10_000,
   waitersPerPrincipalMax: 5_000,
   watchersPerPrincipalMax: 10_000,
+  webSocketsMax: 10_000,
   acceptingBytesMax: 67_108_864,
   docsOpen: false,
 }
