@@ -33,12 +33,12 @@ export class CallbackHandOut {
     while (row !== undefined) {
       const host = row.host as string
       const room = perHostMax - (this.#held.get(host, nowMs)!.count as number)
-      const limit = Math.min(room, countMax)
+      const limit = Math.trunc(Math.min(room, countMax))
       if (limit > 0) found.push(...(this.#due.all(host, nowMs, limit) as unknown as Candidate[]))
       row = this.#nextHost.get(host)
     }
     found.sort((a, b) => a.wake_at_ms - b.wake_at_ms || a.seq - b.seq)
-    const untilMs = nowMs + Math.ceil(leaseMs)
+    const untilMs = Math.min(nowMs + Math.ceil(leaseMs), Number.MAX_SAFE_INTEGER)
     return found
       .slice(0, countMax)
       .map(({ seq }) => dueCallback(this.#take.get(taker, untilMs, seq) as unknown as CallbackColumns))

@@ -55,5 +55,5 @@ export function conditionsOf(filter: CallbackFilter): { readonly sql: string; re
 }
 
 export function limitOf({ countMax = CALLBACKS_LISTED_DEFAULT }: CallbackFilter): number {
-  return Math.min(Math.max(0, countMax), CALLBACKS_LISTED_MAX)
+  return Math.min(Math.max(0, Math.trunc(countMax)), CALLBACKS_LISTED_MAX)
 }

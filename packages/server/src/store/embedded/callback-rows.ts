@@ -143,7 +143,8 @@ export class CallbackRows {
     const { seq, owner, url } = row
     const attempts = [...(JSON.parse(row.attempts) as CallbackAttempt[]), attempt].slice(-CALLBACK_ATTEMPTS_KEPT)
     const state = then.kind === 'again' ? 'due' : then.kind
-    const wakeAtMs = then.kind === 'again' ? nowMs + Math.ceil(then.inMs) : nowMs
+    const waitMs = then.kind === 'again' ? Math.ceil(then.inMs) : 0
+    const wakeAtMs = Math.min(nowMs + waitMs, Number.MAX_SAFE_INTEGER)
     this.#conclude.run(state, wakeAtMs, JSON.stringify(attempts), nowMs, seq)
     if (then.kind !== 'disabled') return true
     this.#disable.run(owner, url, nowMs)

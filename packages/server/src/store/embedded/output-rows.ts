@@ -32,7 +32,8 @@ export class OutputRows {
       `UPDATE output_streams SET chunks = ?, progress_at = coalesce(?, progress_at), at_ms = ?, bytes = bytes + ?
        WHERE id = ?`,
     )
-    this.#put = database.prepare('INSERT INTO outputs VALUES (?, ?, ?, ?, ?, ?, ?)')
+    // Offsets grow within a stream, unless somebody puts a task's records on two lanes: the batch must not fail of it.
+    this.#put = database.prepare('INSERT OR REPLACE INTO outputs VALUES (?, ?, ?, ?, ?, ?, ?)')
     this.#remove = database.prepare('DELETE FROM outputs WHERE stream = ? AND log_offset = ?')
     this.#removeAll = database.prepare('DELETE FROM outputs WHERE stream = ?')
     this.#forget = database.prepare('DELETE FROM outputs')
