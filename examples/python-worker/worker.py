@@ -2,7 +2,7 @@
 
     worker.py [host:port] [queue]     default: 127.0.0.1:8081 shout
 
-It answers each task with its text in capitals.
+It answers each task with its text in capitals, and says each line of it as soon as it has it.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ import logging
 import random
 import signal
 import sys
+from collections import deque
 from dataclasses import dataclass, field
 
 import grpc
@@ -19,13 +20,20 @@ from forebay.worker.v1 import worker_pb2_grpc
 log = logging.getLogger("worker")
 
 
-async def shout(task):
-    """The work itself: returns (payload, content type), or raises."""
+async def shout(task, run):
+    """The work itself: returns (payload, content type), or raises. `run` takes what there is to say before that."""
     try:
-        text = task.payload.decode()
+        lines = task.payload.decode().splitlines(keepends=True)
     except UnicodeDecodeError as error:
         raise FinalError(f"the task is not UTF-8: {error.reason}") from error
-    return text.upper().encode(), "text/plain; charset=utf-8"
+    for number, line in enumerate(lines):
+        if len(lines) > 1:
+            run.progress(number / len(lines), f"line {number + 1} of {len(lines)}")
+            await run.chunk(line.upper().encode(), TEXT)
+    return "".join(lines).upper().encode(), TEXT
+
+
+TEXT = "text/plain; charset=utf-8"
 
 
 class FinalError(Exception):
@@ -40,6 +48,36 @@ class Run:
     attempt: pb.Attempt
     session: "Session"
     work: asyncio.Task = field(default=None)
+    # Sizes of chunks that are sent and not known to be durable, and how many are.
+    road: deque = field(default_factory=deque)
+    kept_chunks: int = 0
+    room: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def progress(self, fraction, message=""):
+        """How far it has come, for whoever watches: 0 to 1, None where nobody knows."""
+        if self.session.chunk_bytes_max > 0:
+            self.say(progress=pb.Progress(fraction=fraction, message=message))
+
+    async def chunk(self, payload, content_type=""):
+        """A piece of the answer ahead of the result. Waits while too much of this run is on the road."""
+        limit = min(self.session.chunk_bytes_max, self.session.chunk_window_bytes)
+        if len(payload) > limit:
+            raise ValueError(f"a chunk of {len(payload)} bytes; this server takes {limit}")
+        while sum(self.road) + len(payload) > self.session.chunk_window_bytes:
+            self.room.clear()
+            await self.room.wait()
+        self.road.append(len(payload))
+        self.say(chunk=pb.Chunk(payload=payload, content_type=content_type))
+
+    def kept(self, chunks):
+        while self.kept_chunks < chunks and self.road:
+            self.road.popleft()
+            self.kept_chunks += 1
+        self.room.set()
+
+    def say(self, **content):
+        self.session.outputs.append(pb.Output(lease=self.attempt.lease, **content))
+        self.session.wake.set()
 
 
 class Worker:
@@ -97,12 +135,12 @@ class Session:
 
     WELCOME_S = 10.0
     ARRIVALS_S = 0.1
-    FRAME_BYTES_MAX = 1024 * 1024
 
     def __init__(self, worker, call):
         self.worker = worker
         self.call = call
         self.runs = {}
+        self.outputs = []
         self.outcomes = []
         self.credits = 0
         self.wake = asyncio.Event()
@@ -111,6 +149,8 @@ class Session:
         self.may_arrive = False
         self.heartbeat_s = self.WELCOME_S
         self.result_bytes_max = 0
+        # 0: this server takes no partial output.
+        self.chunk_bytes_max = self.chunk_window_bytes = 0
 
     async def run(self):
         self.credits, self.worker.free = self.worker.free, 0
@@ -121,6 +161,8 @@ class Session:
             raise ConnectionError("its first message had no welcome")
         self.heartbeat_s = message.welcome.heartbeat_ms / 1000
         self.result_bytes_max = message.welcome.result_bytes_max
+        self.chunk_bytes_max = message.welcome.chunk_bytes_max
+        self.chunk_window_bytes = message.welcome.chunk_window_bytes
         lease_s = message.welcome.lease_ms / 1000
         log.info("connected to %s", self.worker.server)
         writer = asyncio.create_task(self.write())
@@ -149,6 +191,9 @@ class Session:
             run = self.runs.pop(cancel.lease, None)
             if run:
                 run.work.cancel()
+        for kept in message.kept:
+            if kept.lease in self.runs:
+                self.runs[kept.lease].kept(kept.chunks)
         if message.drain:
             self.leave()
 
@@ -173,7 +218,7 @@ class Session:
 
     async def end_of(self, run, handler):
         try:
-            payload, content_type = await handler(run.attempt)
+            payload, content_type = await handler(run.attempt, run)
         except FinalError as error:
             return failure(str(error), pb.FAILURE_KIND_FINAL)
         except Exception as error:  # whatever a handler raises is an outcome, never the end of the worker
@@ -195,25 +240,19 @@ class Session:
             if not self.leaving:
                 credits, self.worker.free = self.worker.free, 0
                 self.credits += credits
-            frame = pb.SessionRequest(credits=credits, outcomes=self.next_outcomes())
+            frame = pb.SessionRequest(credits=credits)
+            # No chunk may follow the outcome of its attempt.
+            self.outputs = fill(frame, frame.outputs, self.outputs)
+            if not self.outputs:
+                self.outcomes = fill(frame, frame.outcomes, self.outcomes)
             frame.draining = self.leaving and not self.said_draining
             self.said_draining = self.leaving
             await self.call.write(frame)
-            if self.outcomes:
+            if self.outputs or self.outcomes:
                 self.wake.set()
             elif self.leaving and not self.runs and not self.may_arrive:
                 await self.call.done_writing()
                 return
-
-    def next_outcomes(self):
-        count = size = 0
-        for outcome in self.outcomes:
-            size += outcome.ByteSize()
-            if count > 0 and size > self.FRAME_BYTES_MAX:
-                break
-            count += 1
-        outcomes, self.outcomes = self.outcomes[:count], self.outcomes[count:]
-        return outcomes
 
     def leave(self):
         """Takes no more, finishes what it has, half-closes. For our own stop and for a server's drain."""
@@ -244,6 +283,21 @@ class Session:
         self.runs.clear()
         self.worker.free += self.credits
         self.credits = 0
+
+
+FRAME_BYTES_MAX = 1024 * 1024
+
+
+def fill(frame, part, pieces):
+    """Moves pieces into a part of the frame while it has room for them; one larger piece goes alone. The rest is left."""
+    size, count = frame.ByteSize(), 0
+    for piece in pieces:
+        size += piece.ByteSize()
+        if size > FRAME_BYTES_MAX and (count > 0 or frame.outputs):
+            break
+        count += 1
+    part.extend(pieces[:count])
+    return pieces[count:]
 
 
 def failure(message, kind=pb.FAILURE_KIND_RETRYABLE):

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { createWorker, FinalError } from '@forebay/sdk/worker'
 
 const worker = createWorker({
@@ -8,6 +9,12 @@ const worker = createWorker({
       const numbers = task.json()
       if (!Array.isArray(numbers)) throw new FinalError('send an array of numbers')
       return { total: numbers.reduce((total, number) => total + Number(number), 0) }
+    },
+    async *spell(task) {
+      for (const letter of task.text()) {
+        await sleep(300)
+        yield letter.toUpperCase()
+      }
     },
   },
 })
