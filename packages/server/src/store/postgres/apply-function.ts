@@ -1,3 +1,31 @@
+export function applyFunction(schema: string): string {
+  return `
+    CREATE FUNCTION ${schema}.now_ms(given_now bigint) RETURNS bigint LANGUAGE sql VOLATILE AS
+      $$ SELECT coalesce(given_now, (extract(epoch FROM clock_timestamp()) * 1000)::bigint) $$;
+
+    ${applyBatch(schema, 'CREATE FUNCTION', '')}
+    CREATE FUNCTION ${schema}.rebuild(given_topic text) RETURNS void LANGUAGE plpgsql AS $$
+    BEGIN
+      PERFORM set_config('lock_timeout', '${LOCK_TIMEOUT_MS}', true);
+      -- Whoever applies holds one of these rows, and finds it gone afterwards.
+      DELETE FROM ${schema}.positions WHERE topic = given_topic;
+      TRUNCATE ${schema}.tasks;
+    END $$;
+  `
+}
+
+/** The same, and who waits for the end of a task is told in the same breath. A look at an empty table is all it costs the others. */
+export function applyAndCallFunction(schema: string): string {
+  return applyBatch(
+    schema,
+    'CREATE OR REPLACE FUNCTION',
+    `      IF results_kept > 0 AND EXISTS (SELECT FROM ${schema}.callbacks) THEN
+        PERFORM ${schema}.callbacks_fall_due(task_ids, now_ms);
+      END IF;
+`,
+  )
+}
+
 /**
  * Takes what one partition had next, if the store stands where the caller thinks (`given_expected`; null: nowhere yet).
  * One statement from a client's view: no lock waits for anybody's network. Whoever else offers the same batch waits for
@@ -6,12 +34,8 @@
  * A statement can touch a row only once, so a task's entries that count one after the other are in different rounds.
  * Rows come in the order of their ids: two batches that share tasks wait for each other and never crosswise.
  */
-export function applyFunction(schema: string): string {
-  return `
-    CREATE FUNCTION ${schema}.now_ms(given_now bigint) RETURNS bigint LANGUAGE sql VOLATILE AS
-      $$ SELECT coalesce(given_now, (extract(epoch FROM clock_timestamp()) * 1000)::bigint) $$;
-
-    CREATE FUNCTION ${schema}.apply_batch(
+function applyBatch(schema: string, create: string, afterwards: string): string {
+  return `${create} ${schema}.apply_batch(
       given_topic text, given_partition integer, given_expected bigint, given_next bigint, given_now bigint,
       given_rounds integer, rounds integer[], task_ids text[], moments bigint[], attempts integer[],
       generations integer[], endings boolean[], states text[], queues text[], owners text[], content_types text[],
@@ -62,16 +86,8 @@ export function applyFunction(schema: string): string {
         ) SELECT count(*) FILTER (WHERE ended) INTO kept FROM written;
         results_kept := results_kept + kept;
       END LOOP;
-    END $$;
-
-    CREATE FUNCTION ${schema}.rebuild(given_topic text) RETURNS void LANGUAGE plpgsql AS $$
-    BEGIN
-      PERFORM set_config('lock_timeout', '${LOCK_TIMEOUT_MS}', true);
-      -- Whoever applies holds one of these rows, and finds it gone afterwards.
-      DELETE FROM ${schema}.positions WHERE topic = given_topic;
-      TRUNCATE ${schema}.tasks;
-    END $$;
-  `
+${afterwards}    END $$;
+`
 }
 
 /** Shorter than a client waits: what it has given up on must not be carried out much later. */

@@ -66,25 +66,6 @@ export function callbackFunctions(schema: string): string {
           AND ${isDisabled(schema, 'callback.owner', 'callback.url')};
     END $$;
 
-    ALTER FUNCTION ${schema}.apply_batch RENAME TO apply_rows;
-    CREATE FUNCTION ${schema}.apply_batch(
-      given_topic text, given_partition integer, given_expected bigint, given_next bigint, given_now bigint,
-      given_rounds integer, rounds integer[], task_ids text[], moments bigint[], attempts integer[],
-      generations integer[], endings boolean[], states text[], queues text[], owners text[], content_types text[],
-      fault_codes text[], fault_details text[], blob_names text[], blob_sizes bigint[],
-      payload_starts integer[], payload_lengths integer[], payloads bytea,
-      OUT applied boolean, OUT "position" bigint, OUT results_kept integer
-    ) LANGUAGE plpgsql AS $$
-    BEGIN
-      SELECT done.applied, done."position", done.results_kept INTO applied, "position", results_kept
-      FROM ${schema}.apply_rows(given_topic, given_partition, given_expected, given_next, given_now, given_rounds, rounds,
-        task_ids, moments, attempts, generations, endings, states, queues, owners, content_types, fault_codes,
-        fault_details, blob_names, blob_sizes, payload_starts, payload_lengths, payloads) AS done;
-      IF results_kept > 0 AND EXISTS (SELECT FROM ${schema}.callbacks) THEN
-        PERFORM ${schema}.callbacks_fall_due(task_ids, ${schema}.now_ms(given_now));
-      END IF;
-    END $$;
-
     CREATE FUNCTION ${schema}.take_callbacks(
       given_now bigint, count_max integer, per_host_max integer, lease_ms bigint, given_taker text
     ) RETURNS SETOF ${schema}.callbacks LANGUAGE plpgsql AS $$

@@ -1,5 +1,5 @@
 import { ForebayError } from '@forebay/protocol'
-import { applyFunction } from './apply-function.ts'
+import { applyAndCallFunction, applyFunction } from './apply-function.ts'
 import { callbackFunctions } from './callback-functions.ts'
 import { callbackTables } from './callback-tables.ts'
 import { claimFunctions } from './claim-functions.ts'
@@ -8,7 +8,7 @@ import { outputFunctions } from './output-functions.ts'
 import { outputTables } from './output-tables.ts'
 import { parkingFunctions } from './parking-functions.ts'
 import { sweepFunction, sweepOutputsFunction } from './sweep-function.ts'
-import { parkingTables, tables } from './tables.ts'
+import { parkingTables, resultsView, tables } from './tables.ts'
 
 /**
  * What was done to the schema, in order; its number is its place, from 1. Forward only: one that was released is never
@@ -21,7 +21,8 @@ const MIGRATIONS: readonly ((schema: string) => string)[] = [
       .map((make) => make(schema))
       .join(''),
   (schema) => [outputTables, outputFunctions, sweepOutputsFunction].map((make) => make(schema)).join(''),
-  (schema) => callbackTables(schema) + callbackFunctions(schema),
+  (schema) => [callbackTables, callbackFunctions, applyAndCallFunction].map((make) => make(schema)).join(''),
+  resultsView,
 ]
 
 export const SCHEMA_VERSION = MIGRATIONS.length

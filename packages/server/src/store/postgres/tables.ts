@@ -107,3 +107,16 @@ export function parkingTables(schema: string): string {
     );
   `
 }
+
+/**
+ * What other services may read: its name, columns and their meanings stay, whatever becomes of the tables. One row for each task
+ * that has ended; nulls where an end has nothing to say.
+ */
+export function resultsView(schema: string): string {
+  return `
+    CREATE VIEW ${schema}.forebay_results AS
+      SELECT task_id, queue, owner, state, attempts, generation, to_timestamp(at_ms / 1000.0) AS finished_at,
+        content_type, payload, blob_sha256, blob_bytes, fault_code, fault_detail
+      FROM ${schema}.tasks WHERE ended;
+  `
+}
