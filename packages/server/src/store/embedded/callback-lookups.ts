@@ -5,23 +5,18 @@ import { type CallbackColumns, callbackView } from './callback-columns.ts'
 /** Reads callbacks. */
 export class CallbackLookups {
   readonly #database: DatabaseSync
-  readonly #nextFree: StatementSync
-  readonly #nextLost: StatementSync
+  readonly #next: StatementSync
 
   constructor(database: DatabaseSync) {
     this.#database = database
-    this.#nextFree = database.prepare(
-      "SELECT min(wake_at_ms) AS at_ms FROM callbacks WHERE state = 'due' AND taker IS NULL",
-    )
-    this.#nextLost = database.prepare(
-      'SELECT min(wake_at_ms) AS at_ms FROM callbacks WHERE taker IS NOT NULL AND wake_at_ms <= ?',
+    this.#next = database.prepare(
+      `SELECT wake_at_ms FROM callbacks WHERE state = 'due' AND (taker IS NULL OR wake_at_ms <= ?)
+       ORDER BY wake_at_ms LIMIT 1`,
     )
   }
 
   nextDueMs(nowMs: number): number | null {
-    const free = this.#nextFree.get()!.at_ms as number | null
-    const lost = this.#nextLost.get(nowMs)!.at_ms as number | null
-    return free === null || lost === null ? (free ?? lost) : Math.min(free, lost)
+    return (this.#next.get(nowMs)?.wake_at_ms as number | undefined) ?? null
   }
 
   list(filter: CallbackFilter): readonly CallbackView[] {

@@ -206,7 +206,7 @@ const VERSION_4 = `
   CREATE INDEX callbacks_by_id ON callbacks (id);
   CREATE INDEX callbacks_by_receiver ON callbacks (owner, url);
   CREATE INDEX callbacks_due ON callbacks (host, wake_at_ms) WHERE state = 'due';
-  CREATE INDEX callbacks_waking ON callbacks (wake_at_ms) WHERE state = 'due' AND taker IS NULL;
+  CREATE INDEX callbacks_waking ON callbacks (wake_at_ms) WHERE state = 'due';
   CREATE INDEX callbacks_taken ON callbacks (host, wake_at_ms) WHERE taker IS NOT NULL;
   CREATE INDEX callbacks_kept ON callbacks (keep_until_ms) WHERE state IN ('waiting', 'due', 'disabled');
   CREATE INDEX callbacks_done ON callbacks (changed_at_ms) WHERE state IN ('delivered', 'given-up');
