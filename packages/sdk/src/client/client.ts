@@ -15,13 +15,17 @@ export {
   type ProblemBody,
   RequestError,
   type RequestErrorCode,
+  RestartedError,
   ResultTimeoutError,
   TaskFailedError,
 } from './errors.ts'
 export type { ClientOptions, RetryOptions } from './options.ts'
 export type { TaskResult } from './result.ts'
 export type { SubmitOptions } from './submit.ts'
-export type { TaskHandle, TaskState, TaskStatus, WaitOptions } from './task-handle.ts'
+export type { TaskHandle, WaitOptions } from './task-handle.ts'
+export type { TaskState, TaskStatus } from './task-status.ts'
+export type { WatchOptions } from './watch.ts'
+export type { ChunkEvent, TaskEvent } from './watch-events.ts'
 
 /** What a queue takes and answers, for the compiler only: `createClient<{ sums: { input: number[]; output: number } }>`. */
 export interface QueueTypes {

@@ -84,6 +84,20 @@ export class TaskFailedError extends Error {
   }
 }
 
+/** Another attempt of the task began to speak: the chunks that `chunks()` has given so far are void. Call it again. */
+export class RestartedError extends Error {
+  readonly id: string
+  /** The attempt that speaks now. */
+  readonly attempt: number
+
+  constructor(id: string, attempt: number) {
+    super(`Task ${id} began anew with attempt ${attempt}; what its chunks said so far is void.`)
+    this.name = 'RestartedError'
+    this.id = id
+    this.attempt = attempt
+  }
+}
+
 /** The time given to wait is over. The task goes on: `client.task(error.id)` asks again. */
 export class ResultTimeoutError extends Error {
   readonly id: string

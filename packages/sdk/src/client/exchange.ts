@@ -21,6 +21,16 @@ export interface Answer {
   readonly bytes: Uint8Array
 }
 
+/** The beginning of a 2xx; the rest comes piece by piece. */
+export interface OpenAnswer {
+  readonly status: number
+  readonly headers: Headers
+  /** The next piece; null once the answer is over, broken off or closed. Throws the signal's reason when it aborted. */
+  read(): Promise<Uint8Array | null>
+  /** Safe to call twice. */
+  close(): void
+}
+
 /** Asks one gateway after the other. */
 export class Exchange {
   readonly #options: ResolvedClientOptions
@@ -48,7 +58,7 @@ export class Exchange {
     } catch (thrown) {
       if (ask.signal?.aborted) throw ask.signal.reason
       const error = thrown instanceof RequestError ? thrown : unreachable(url, ask, thrown)
-      if (error.isRetryable) this.#turn++
+      if (error.isRetryable) this.turnAway()
       throw error
     } finally {
       timer.cancel()
@@ -56,9 +66,61 @@ export class Exchange {
     }
   }
 
-  async #fetch(url: string, { method, headers, body }: Ask, signal: AbortSignal): Promise<Answer> {
+  /** One request whose answer goes on and on; `timeoutMs` is for its beginning. Throws as `ask` does. */
+  async open(ask: Ask): Promise<OpenAnswer> {
+    const { urls, clock } = this.#options
+    ask.signal?.throwIfAborted()
+    const url = `${urls[this.#turn % urls.length]}${ask.path}`
+    const aborter = new AbortController()
+    const onAbort = () => aborter.abort(ask.signal?.reason)
+    ask.signal?.addEventListener('abort', onAbort, { once: true })
+    const timer = clock.timer(ask.timeoutMs, () => aborter.abort(new Error(`no answer within ${ask.timeoutMs} ms`)))
+    const close = () => {
+      aborter.abort(new Error('closed'))
+      ask.signal?.removeEventListener('abort', onAbort)
+    }
+    try {
+      const response = await this.#request(url, ask, aborter.signal)
+      const { status, headers, body } = response
+      if (status < 200 || status >= 300) {
+        const bytes = new Uint8Array(await response.arrayBuffer())
+        throw refusal(url, ask, { status, headers, bytes }, clock.wallMs())
+      }
+      const reader = body?.getReader()
+      const read = async () => {
+        try {
+          return (await reader?.read())?.value ?? null
+        } catch {
+          if (ask.signal?.aborted) throw ask.signal.reason
+          return null
+        }
+      }
+      return { status, headers, read, close }
+    } catch (thrown) {
+      close()
+      if (ask.signal?.aborted) throw ask.signal.reason
+      const error = thrown instanceof RequestError ? thrown : unreachable(url, ask, thrown)
+      if (error.isRetryable) this.turnAway()
+      throw error
+    } finally {
+      timer.cancel()
+    }
+  }
+
+  /** The next request goes to the next gateway. */
+  turnAway(): void {
+    this.#turn++
+  }
+
+  async #fetch(url: string, ask: Ask, signal: AbortSignal): Promise<Answer> {
+    const response = await this.#request(url, ask, signal)
+    const bytes = new Uint8Array(await response.arrayBuffer())
+    return { status: response.status, headers: response.headers, bytes }
+  }
+
+  #request(url: string, { method, headers, body }: Ask, signal: AbortSignal): Promise<Response> {
     const { authorization, fetch } = this.#options
-    const response = await fetch(url, {
+    return fetch(url, {
       method,
       headers: authorization === null ? headers : { ...headers, authorization },
       // A redirect could turn a POST into a GET, or carry the task elsewhere.
@@ -66,8 +128,6 @@ export class Exchange {
       signal,
       ...(body === undefined ? {} : { body: body as Uint8Array<ArrayBuffer> }),
     })
-    const bytes = new Uint8Array(await response.arrayBuffer())
-    return { status: response.status, headers: response.headers, bytes }
   }
 }
 

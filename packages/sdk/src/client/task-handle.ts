@@ -1,32 +1,18 @@
 import { type Duration, durationMs } from '../duration.ts'
 import { awaitResult } from './await-result.ts'
-import { type BadEnd, type ProblemBody, RequestError } from './errors.ts'
+import { RequestError } from './errors.ts'
 import type { Answer, Exchange } from './exchange.ts'
 import type { ResolvedClientOptions } from './options.ts'
 import { persist } from './persist.ts'
 import { TaskResult } from './result.ts'
+import { statusOf, type TaskState, type TaskStatus } from './task-status.ts'
+import { chunksOf, type WatchOptions, watchTask } from './watch.ts'
+import type { ChunkEvent, TaskEvent } from './watch-events.ts'
 
 export interface WaitOptions {
   /** How long to wait; the task goes on after it. Default '60s'. */
   readonly within?: Duration
   readonly signal?: AbortSignal
-}
-
-export type TaskState = 'pending' | 'running' | 'retrying' | 'parked' | 'succeeded' | BadEnd
-
-export interface TaskStatus {
-  readonly id: string
-  readonly queue: string
-  readonly state: TaskState
-  /** Attempts that are known to have ended or to be under way. */
-  readonly attempts: number
-  /** How often an operator gave it a new life after it had ended dead. */
-  readonly generation: number
-  readonly acceptedAt: Date
-  /** Null until it has ended. */
-  readonly finishedAt: Date | null
-  /** Why it ended otherwise than well, or why its last attempt failed. */
-  readonly problem: ProblemBody | null
 }
 
 /** A task that a gateway keeps. */
@@ -80,23 +66,30 @@ export class TaskHandle<Output = unknown> {
     return this.#ask('DELETE', signal)
   }
 
+  /**
+   * Follows the task: how it stands, what it says while it runs, and its end, which is the last event. Goes on over broken
+   * connections and from gateway to gateway. Throws RequestError for a task that cannot be followed, and when no gateway was
+   * reached for `retry.within`; the signal's reason when that aborts. Leaving the loop closes the connection.
+   */
+  watch(options: WatchOptions = {}): AsyncGenerator<TaskEvent<Output>, void, undefined> {
+    return watchTask<Output>(this.#exchange, this.#options, this.id, options)
+  }
+
+  /**
+   * The chunks of the task as they come, up to its end. Throws RestartedError when another attempt begins anew after some
+   * were given, TaskFailedError when the task does not succeed, and what `watch` throws.
+   */
+  chunks({ signal }: Omit<WatchOptions, 'after'> = {}): AsyncGenerator<ChunkEvent, void, undefined> {
+    return chunksOf(this.id, this.watch(signal === undefined ? {} : { signal }))
+  }
+
   async #ask(method: 'GET' | 'DELETE', signal: AbortSignal | undefined): Promise<TaskStatus> {
     const { retry, timeoutMs } = this.#options
     const path = `/v1/tasks/${encodeURIComponent(this.id)}`
     const answer = await persist(this.#options, { ...retry, signal }, () =>
       this.#exchange.ask({ method, path, headers: {}, timeoutMs, signal }),
     )
-    const status = readJson(answer)
-    return {
-      id: this.id,
-      queue: String(status.queue),
-      state: status.state as TaskState,
-      attempts: Number(status.attempts),
-      generation: Number(status.generation ?? 0),
-      acceptedAt: new Date(String(status.acceptedAt)),
-      finishedAt: typeof status.finishedAt === 'string' ? new Date(status.finishedAt) : null,
-      problem: (status.problem as ProblemBody | undefined) ?? null,
-    }
+    return statusOf(this.id, readJson(answer))
   }
 }
 
