@@ -802,8 +802,8 @@ export const TaskService: GenService<{
   /**
    * Submit, and then its result as the answer: waits as long as the call's own deadline lets it (without one, the
    * gateway's longest wait). DEADLINE_EXCEEDED, code RESULT_NOT_READY, with the task's id in metadata `forebay-task` when the
-   * task has not ended by then: it goes on, and Get or Watch will bring its result. A task that ended otherwise than well is
-   * the error that it ended with.
+   * task has not ended by then, and when the gateway stops or has too many who wait: the task goes on, and Get or Watch will
+   * bring its result. A task that ended otherwise than well is the error that it ended with.
    *
    * @generated from rpc forebay.task.v1.TaskService.SubmitAndWait
    */
@@ -814,7 +814,9 @@ export const TaskService: GenService<{
   },
   /**
    * Many tasks over one stream: each request is answered by one response with the same `sequence`, in any order, as soon
-   * as the log has its task. A request that is refused does not end the stream.
+   * as the log has its task. A request that is refused does not end the stream. Reading stops while too many are under way,
+   * or while the answers are not read. Half-closing ends the stream with OK once everything is answered. UNAVAILABLE, code
+   * STOPPING: what was not answered was not kept; go on with another gateway.
    *
    * @generated from rpc forebay.task.v1.TaskService.SubmitStream
    */
@@ -836,7 +838,7 @@ export const TaskService: GenService<{
   },
   /**
    * Follows a task: how it stands now, then every change, chunk and progress as it comes, and at last its result, which ends
-   * the stream with OK. A stream that breaks is resumed at any gateway with `after` = the last `position` seen: nothing comes
+   * the stream with OK. Whoever does not read for 30 seconds is cut off. A stream that breaks is resumed at any gateway with `after` = the last `position` seen: nothing comes
    * twice, and nothing is missing. UNAVAILABLE, code STOPPING: this gateway is about to stop; resume at another.
    *
    * @generated from rpc forebay.task.v1.TaskService.Watch
