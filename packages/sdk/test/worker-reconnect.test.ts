@@ -63,6 +63,7 @@ test('several servers are tried in turn, without a pause until all were', async 
   const pauses: number[] = []
   await using _worker = createWorker({
     server: [gone.address, server.address],
+    sessions: 'first',
     queues: { echo: () => {} },
     random: { fill: () => {}, unit: () => 0 },
     clock: notingSleeps(pauses),
@@ -96,6 +97,7 @@ test('a server that drains gets its outcomes, ends the session, and another one 
   const release = Promise.withResolvers<void>()
   await using _worker = createWorker({
     server: [first.address, second.address],
+    sessions: 'first',
     concurrency: 4,
     random: { fill: () => {}, unit: () => 0 },
     queues: { echo: () => release.promise.then(() => 'ok') },

@@ -168,6 +168,11 @@ test('a wrong option is refused with its name, value and what is right', () => {
     [{ queues: { a: 'x' as unknown as Handler } }, /queues\.a: must be a function, got x/],
     [{ concurrency: 0 }, /concurrency: must be a whole number from 1 to 10000, got 0/],
     [{ concurrency: 2.5 }, /concurrency/],
+    [{ sessions: 'all' as unknown as 'each' }, /sessions: must be 'each' or 'first', got all/],
+    [
+      { server: ['a:1', 'b:1'], concurrency: 1, sessions: 'each' },
+      /sessions: needs a concurrency of at least 2, a slot for each address, got each/,
+    ],
   ] as const) {
     assert.throws(() => createWorker({ ...good, ...wrong }), { code: 'CONFIG_INVALID', message })
   }

@@ -22,12 +22,14 @@ export type WorkerEvent =
 
 /** Said on the console when the worker has no `onEvent`: only what would else look like a worker that does nothing. */
 export function warnOfDisconnects(): (event: WorkerEvent) => void {
-  let lastWarning = ''
+  const lastReasons = new Map<string, string>()
   return (event) => {
-    if (event.type === 'connected') lastWarning = ''
+    if (event.type === 'connected') lastReasons.delete(event.address)
     if (event.type !== 'disconnected') return
-    const warning = `forebay worker: ${event.address}: ${event.reason}; dialing again for as long as it takes`
-    if (warning !== lastWarning) console.warn(warning)
-    lastWarning = warning
+    const { address, reason } = event
+    if (lastReasons.get(address) !== reason) {
+      console.warn(`forebay worker: ${address}: ${reason}; dialing again for as long as it takes`)
+    }
+    lastReasons.set(address, reason)
   }
 }

@@ -5,8 +5,15 @@ import { type WorkerEvent, warnOfDisconnects } from './events.ts'
 import type { Handler } from './task.ts'
 
 export interface WorkerOptions {
-  /** Where servers listen for workers, 'host:port'. Several are tried in turn. */
+  /** Where servers listen for workers, 'host:port'. */
   readonly server: string | readonly string[]
+  /**
+   * With several addresses: 'each' keeps a session with every server, as several dispatchers need, which hand their tasks
+   * only to workers that dialled them; those that are there share the slots evenly. 'first' keeps one session and tries
+   * the next address when that is gone, as for a gateway with a stand-by. Default 'each', and 'first' where there are
+   * fewer slots (`concurrency`) than addresses.
+   */
+  readonly sessions?: 'each' | 'first'
   /** A handler for each queue this worker serves. */
   readonly queues: Readonly<Record<string, Handler>>
   /** Attempts under way at once, over all queues. Default 16, at most 10,000. Raise it for handlers that mostly wait. */
@@ -34,6 +41,7 @@ export interface WorkerTls {
 
 export interface ResolvedWorkerOptions {
   readonly addresses: readonly string[]
+  readonly sessions: 'each' | 'first'
   readonly handlers: ReadonlyMap<string, Handler>
   readonly concurrency: number
   readonly name: string
@@ -46,10 +54,13 @@ export interface ResolvedWorkerOptions {
 
 /** Throws a ForebayError CONFIG_INVALID that names the option, the value and what is right. */
 export function resolveWorkerOptions(given: WorkerOptions): ResolvedWorkerOptions {
+  const addresses = resolveAddresses(given.server)
+  const concurrency = resolveConcurrency(given.concurrency ?? CONCURRENCY_DEFAULT)
   return {
-    addresses: resolveAddresses(given.server),
+    addresses,
+    sessions: resolveSessions(given.sessions, addresses.length, concurrency),
     handlers: resolveHandlers(given.queues),
-    concurrency: resolveConcurrency(given.concurrency ?? CONCURRENCY_DEFAULT),
+    concurrency,
     name: given.name ?? '',
     version: given.version ?? '',
     credentials: given.credentials ?? resolveTls(given.tls),
@@ -90,6 +101,13 @@ function resolveHandlers(queues: Readonly<Record<string, Handler>>): ReadonlyMap
 function resolveConcurrency(concurrency: number): number {
   if (Number.isInteger(concurrency) && concurrency >= 1 && concurrency <= CONCURRENCY_MAX) return concurrency
   throw invalid('concurrency', concurrency, `must be a whole number from 1 to ${CONCURRENCY_MAX}`)
+}
+
+function resolveSessions(given: unknown, addresses: number, concurrency: number): 'each' | 'first' {
+  if (given === undefined) return concurrency < addresses ? 'first' : 'each'
+  if (given !== 'each' && given !== 'first') throw invalid('sessions', given, "must be 'each' or 'first'")
+  if (given === 'first' || concurrency >= addresses) return given
+  throw invalid('sessions', given, `needs a concurrency of at least ${addresses}, a slot for each address`)
 }
 
 function resolveTls(tls: true | WorkerTls | undefined): ChannelCredentials {

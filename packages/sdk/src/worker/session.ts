@@ -15,7 +15,7 @@ import { Liveness } from './liveness.ts'
 import type { ResolvedWorkerOptions } from './options.ts'
 import { type Ended, failure, runHandler } from './run-handler.ts'
 import { SessionOutput } from './session-output.ts'
-import type { Slots } from './slots.ts'
+import type { SlotShare } from './slots.ts'
 import { Run } from './task.ts'
 
 type Phase =
@@ -37,8 +37,10 @@ export class Session {
   /** Resolves when it takes no more attempts, because it was asked to leave or ended, with how long it took them. ms */
   readonly left: Promise<number>
   readonly ended: Promise<void>
+  /** Another session to the same server takes over, at once, and needs the credits that this one did not spend. */
+  isReplaced = false
   readonly #options: ResolvedWorkerOptions
-  readonly #slots: Slots
+  readonly #slots: SlotShare
   readonly #connection: Connection
   readonly #liveness: Liveness
   readonly #runs = new Map<number, Run>()
@@ -57,7 +59,7 @@ export class Session {
   #welcomedAtMs: number | null = null
   #endTimer: Timer | null = null
 
-  constructor(address: string, options: ResolvedWorkerOptions, slots: Slots) {
+  constructor(address: string, options: ResolvedWorkerOptions, slots: SlotShare) {
     this.address = address
     this.#options = options
     this.#slots = slots
@@ -75,7 +77,10 @@ export class Session {
       onQuiet: () => this.#send(0, { outputs: [], outcomes: [] }, false),
       onSilent: (afterMs) => this.#lose(`it was silent for ${afterMs} ms`),
     })
-    slots.tell(() => this.#flushSoon())
+    slots.attend(
+      () => this.#flushSoon(),
+      () => this.#dialAgain(),
+    )
     this.#credits = slots.takeFree()
     this.#connection.send({
       $typeName: 'forebay.worker.v1.SessionRequest',
@@ -102,6 +107,7 @@ export class Session {
     if (this.#mayArrive) {
       this.#endTimer = this.#options.clock.timer(ARRIVALS_MS, () => {
         this.#mayArrive = false
+        if (this.isReplaced) this.#giveBackUnspent()
         this.#flushSoon()
       })
     }
@@ -121,6 +127,13 @@ export class Session {
     this.#phase = 'leaving'
     this.#mayArrive = false
     this.#flush()
+  }
+
+  /** Credits cannot be called back from a server, but a session that leaves takes them along. */
+  #dialAgain(): void {
+    if (this.#phase !== 'open') return
+    this.isReplaced = true
+    this.leave()
   }
 
   #hear(message: SessionResponse): void {
@@ -147,6 +160,7 @@ export class Session {
     this.#output.chunkBytesMax = welcome.chunkBytesMax
     this.#output.chunkWindowBytes = welcome.chunkWindowBytes
     this.#liveness.pace(welcome.heartbeatMs || HEARTBEAT_MS_DEFAULT, welcome.leaseMs || LEASE_MS_DEFAULT)
+    this.#slots.arrive()
     this.#options.onEvent({ type: 'connected', address: this.address })
     this.#flushSoon()
     return true
@@ -208,6 +222,7 @@ export class Session {
       const unspent = this.#credits
       this.#credits = 0
       this.leave()
+      this.#slots.depart()
       this.#slots.giveBack(unspent)
       this.#options.onEvent({ type: 'drained', address: this.address })
     }
@@ -274,20 +289,26 @@ export class Session {
   #end(reason: string | null): void {
     if (this.#phase === 'ended') return
     const asWanted = this.#phase === 'closing' || (this.#phase === 'leaving' && this.#runs.size === 0)
+    const isTheLast = this.#phase === 'dialing' || this.#phase === 'open'
     this.#phase = 'ended'
+    if (isTheLast) this.#slots.depart()
     this.#liveness.stop()
     this.#endTimer?.cancel()
     const attemptsLost = this.#runs.size
     for (const run of this.#runs.values()) run.abort('connection-lost')
     this.#runs.clear()
-    const unspent = this.#credits
-    this.#credits = 0
-    this.#slots.giveBack(unspent)
+    this.#giveBackUnspent()
     this.#resolveLeft(this.#livedMs())
     this.#resolveEnded()
     if (asWanted) return
     const why = reason ?? 'it ended the session'
     this.#options.onEvent({ type: 'disconnected', address: this.address, reason: why, attemptsLost })
+  }
+
+  #giveBackUnspent(): void {
+    const unspent = this.#credits
+    this.#credits = 0
+    this.#slots.giveBack(unspent)
   }
 
   #livedMs(): number {

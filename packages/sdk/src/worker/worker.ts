@@ -1,7 +1,7 @@
 import { backoffMs, type Timer } from '@forebay/broker'
 import { type ResolvedWorkerOptions, resolveWorkerOptions, type WorkerOptions } from './options.ts'
 import { Session } from './session.ts'
-import { Slots } from './slots.ts'
+import { type SlotShare, Slots } from './slots.ts'
 
 export type { Body, TypedBody } from '../body.ts'
 export { type AbortWhy, AttemptAborted, DeadError, FinalError, RetryError } from './errors.ts'
@@ -37,7 +37,7 @@ class DialingWorker implements Worker {
   readonly stopped: Promise<StopReport>
   readonly #options: ResolvedWorkerOptions
   readonly #slots: Slots
-  /** The one that takes tasks is the last; others finish what they have. */
+  /** Of each server the last takes tasks; others finish what they have. */
   readonly #sessions = new Set<Session>()
   readonly #stopping = new AbortController()
   readonly #graceOver = Promise.withResolvers<void>()
@@ -65,7 +65,9 @@ class DialingWorker implements Worker {
   }
 
   async #serve(): Promise<StopReport> {
-    await this.#keepDialing()
+    const { addresses, sessions } = this.#options
+    if (sessions === 'first' || addresses.length === 1) await this.#keepDialing(addresses, this.#slots.share(true))
+    else await Promise.all(addresses.map((address) => this.#keepDialing([address], this.#slots.share(false))))
     await Promise.race([Promise.all([this.#sessionsEnded(), this.#slots.idle()]), this.#graceOver.promise])
     this.#done = true
     this.#graceTimer?.cancel()
@@ -78,27 +80,27 @@ class DialingWorker implements Worker {
     return { left }
   }
 
-  async #keepDialing(): Promise<void> {
-    const { addresses, random } = this.#options
+  async #keepDialing(addresses: readonly string[], share: SlotShare): Promise<void> {
+    const { random } = this.#options
     const stopping = this.#stopping.signal
     // Workers that start together should not all begin with the same server.
     let turn = Math.floor(random.unit() * addresses.length)
     let failures = 0
     while (!stopping.aborted) {
-      const session = new Session(addresses[turn++ % addresses.length]!, this.#options, this.#slots)
+      const session = new Session(addresses[turn++ % addresses.length]!, this.#options, share)
       this.#sessions.add(session)
       void session.ended.then(() => this.#sessions.delete(session))
       const livedMs = await session.left
+      if (session.isReplaced) continue
       failures = livedMs >= STEADY_MS ? 1 : failures + 1
-      await this.#options.clock.sleep(this.#redialMs(failures), stopping).catch(() => {})
+      await this.#options.clock.sleep(this.#redialMs(failures, addresses.length), stopping).catch(() => {})
     }
   }
 
   /** The other addresses are tried at once; after each round of all there is a pause. */
-  #redialMs(failures: number): number {
-    const { addresses, random } = this.#options
-    if (failures % addresses.length !== 0) return 0
-    return backoffMs(REDIAL, failures / addresses.length - 1, random)
+  #redialMs(failures: number, addresses: number): number {
+    if (failures % addresses !== 0) return 0
+    return backoffMs(REDIAL, failures / addresses - 1, this.#options.random)
   }
 
   async #sessionsEnded(): Promise<void> {
