@@ -2,11 +2,13 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
+import { entries } from '../src/store/contract/contract-place.ts'
+import { chunk, said } from '../src/store/contract/output-place.ts'
 import { behind, row } from '../src/store/contract/parking-place.ts'
 import type { Store } from '../src/store/store.ts'
 import { folder, openStore, result } from './support/results-rig.ts'
 
-test('a file of version 1 goes on with all it holds, and takes what version 2 adds', async (t) => {
+test('a file of version 1 goes on with all it holds, and takes what later ones add', async (t) => {
   const dir = folder(t)
   fileOfVersion1(dir)
   const store = await openStore(t, dir)
@@ -14,18 +16,35 @@ test('a file of version 1 goes on with all it holds, and takes what version 2 ad
   const reopened = { ...result('dead', ''), generation: 1, attempts: 1 }
   const blob = { sha256: 'ab'.repeat(32), bytes: 7 }
   const large = { ...result('large', ''), end: { ...result('large', '').end, blob } } as typeof reopened
-  const entries = [reopened, large].map((one, n) => ({ kind: 'result' as const, offset: 40 + n, result: one }))
-  const report = await store.apply({ topic: 'results', partition: 3, from: 40, next: 42, entries })
+  const batch = { topic: 'results', partition: 3, from: 40, next: 42, entries: entries(40, reopened, large) }
+  const report = await store.apply(batch)
   assert.deepEqual(report, { kind: 'applied', duplicates: 0 })
   assert.equal((await store.get('dead'))?.generation, 1)
   const found = (await store.get('large'))!.status
   assert.deepEqual(found.state === 'succeeded' && found.blob, blob)
   const { epoch } = await store.parking!.own('orders', 0)
   await store.parking!.park({ queue: 'orders', partition: 0, epoch }, [row(1), behind(2, 'k')])
+  await store.apply({
+    topic: 'results',
+    partition: 3,
+    from: 42,
+    next: 43,
+    entries: entries(42, chunk('open', 1, 'said')),
+  })
+  const callback = {
+    owner: 'anna',
+    queue: 'orders',
+    url: 'https://h/',
+    host: 'h:443',
+    keepUntilMs: Date.now() + 60_000,
+  }
+  assert.equal(await store.callbacks!.register({ id: 'cb_1', taskId: 'ended', ...callback }), 'registered')
   await store.close()
 
   const again = await openStore(t, dir)
   assert.equal((await again.get('ended'))?.attempts, 2)
+  assert.deepEqual(await said(again.outputs!, 'open'), ['42:said'])
+  assert.equal((await again.callbacks!.list({}))[0]?.state, 'due', 'its task has ended')
   assert.equal((await again.parking!.list({ limit: 10 })).total, 2)
   assert.deepEqual((await again.parking!.own('orders', 0)).lines, ['k'])
 })
