@@ -107,6 +107,10 @@ export function createHttpDoor(parts: HttpDoorParts): HttpDoor {
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', (_request, _payload, done) => done(null))
   app.setNotFoundHandler((request, reply) => answer(request, reply, routeNotFound))
+  // Every route, whoever adds it; those that only refuse methods are added as lists of them.
+  app.addHook('onRoute', ({ method, url }) => {
+    if (typeof method === 'string' && method !== 'HEAD') routes.push({ method, path: documentPath(url) })
+  })
   addRoutes()
 
   return {
@@ -129,7 +133,6 @@ export function createHttpDoor(parts: HttpDoorParts): HttpDoor {
       const known = methods.get(url) ?? new Set()
       for (const one of method === 'GET' ? ['GET', 'HEAD'] : [method]) known.add(one)
       methods.set(url, known)
-      routes.push({ method, path: documentPath(url) })
     }
     add('POST', '/v1/queues/:queue/tasks', handInToQueue)
     for (const queue of queues.all) {

@@ -33,7 +33,13 @@ function headerValue(parameter: Json, operationId: string): string {
 function writtenValue(parameter: Json): string {
   const schema = (parameter.schema ?? {}) as Json
   const examples = Array.isArray(schema.examples) ? schema.examples : []
-  return String(parameter.example ?? examples[0] ?? schema.default ?? (schema.type === 'integer' ? 0 : parameter.name))
+  return String(
+    parameter.example ??
+      schema.const ??
+      examples[0] ??
+      schema.default ??
+      (schema.type === 'integer' ? 0 : parameter.name),
+  )
 }
 
 function dataOf({ example }: { readonly example: unknown }): string {

@@ -4,7 +4,7 @@ import { inQuery } from './operator-parameters.ts'
 import { problemAnswers } from './problems.ts'
 import { READ_CODES } from './task-operations.ts'
 
-/** Following a task by Server-Sent Events. */
+/** Following tasks: one by Server-Sent Events, many over a WebSocket. */
 export const WATCH_OPERATIONS: Operations = {
   'GET /v1/tasks/{id}/events': () => ({
     operationId: 'watchTask',
@@ -28,6 +28,28 @@ export const WATCH_OPERATIONS: Operations = {
       ...problemAnswers(...READ_CODES, 'NOT_ACCEPTABLE', 'OVERLOADED'),
     },
   }),
+  'GET /v1/stream': () => ({
+    operationId: 'openStream',
+    tags: ['tasks'],
+    summary: 'A WebSocket over which many tasks are handed in and followed',
+    description:
+      'The handshake of WebSocket, version 13, with the sub-protocol `forebay.v1`; messages are objects in JSON. Browsers, ' +
+      'which cannot set headers, offer `bearer.` and the access key in base64url as a second sub-protocol.',
+    parameters: [
+      handshake('Upgrade', { type: 'string', const: 'websocket' }),
+      handshake('Sec-WebSocket-Version', { type: 'string', const: '13' }),
+      handshake('Sec-WebSocket-Key', { type: 'string' }),
+      handshake('Sec-WebSocket-Protocol', { type: 'string', examples: ['forebay.v1'] }),
+    ],
+    responses: {
+      101: { description: 'Messages from here on.' },
+      ...problemAnswers('UPGRADE_REQUIRED', 'UNAUTHENTICATED', 'FORBIDDEN', 'OVERLOADED', 'STOPPING'),
+    },
+  }),
+}
+
+function handshake(name: string, of: Json): Json {
+  return { name, in: 'header', required: true, schema: of }
 }
 
 const ATTEMPT = { type: 'integer', description: 'The attempt that says so.' }
