@@ -40,6 +40,7 @@ const ROAD_PACKAGES: readonly DebianPackage[] = [
   ['nginx', 'nginx-light'],
   ['etcd', 'etcd-server'],
   ['python3', 'python3-venv'],
+  ['go', 'golang-go'],
 ]
 
 const only = process.argv.slice(2)

@@ -5,6 +5,7 @@ import type { Broker } from '@forebay/broker'
 import { type ServiceError, status } from '@grpc/grpc-js'
 import { SUBMITS_AT_ONCE_MAX } from '../src/accept/grpc-submit-stream.ts'
 import { accessKeys, type DoorsRig, openDoorsRig, queueOptions } from './support/doors-rig.ts'
+import { SkipClock } from './support/skip-clock.ts'
 import { serveTasks, type TaskServer } from './support/task-client.ts'
 
 const payload = Buffer.from('1')
@@ -79,8 +80,8 @@ test('no more than the bound is on its way into the log, however much the caller
   assert.equal(stream.got.length, 2_000)
 })
 
-test('a caller who does not read its answers is not read either', async (t) => {
-  const { rig, tasks } = await open(t)
+test('a caller who does not read its answers is not read either, and cut off after a while', async (t) => {
+  const { rig, tasks, clock } = await open(t)
   const stream = tasks.tasks.submitStream()
   stream.stream.pause()
   const sent = 20_000
@@ -94,7 +95,9 @@ test('a caller who does not read its answers is not read either', async (t) => {
   await quiet(() => rig.kept('orders'))
   const kept = await rig.kept('orders')
   assert.ok(kept < 5_000, `${kept} were kept for a caller who read none of the answers`)
-  stream.stream.cancel()
+  clock.skip(30_000)
+  stream.stream.resume()
+  assert.equal((await stream.ended)?.code, status.CANCELLED)
 })
 
 test('a stop answers what is on its way and ends the stream with STOPPING', async (t) => {
@@ -129,12 +132,15 @@ function stoppedWell(error: ServiceError | null): void {
 }
 
 interface Opened {
+  readonly clock: SkipClock
   readonly rig: DoorsRig
   readonly tasks: TaskServer
 }
 
 async function open(t: TestContext, wrapBroker?: (broker: Broker) => Broker): Promise<Opened> {
+  const clock = new SkipClock()
   const rig = await openDoorsRig({
+    clock,
     auth: accessKeys({ ann: 'a' }),
     queues: [queueOptions('orders', { partitions: 1, bodyBytesMax: 10_000 })],
     ...(wrapBroker === undefined ? {} : { wrapBroker }),
@@ -144,7 +150,7 @@ async function open(t: TestContext, wrapBroker?: (broker: Broker) => Broker): Pr
     tasks.close()
     await rig.stop()
   })
-  return { rig, tasks }
+  return { clock, rig, tasks }
 }
 
 /** Holds publishes back until they are released. */

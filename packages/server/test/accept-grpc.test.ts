@@ -118,6 +118,12 @@ const refused: [name: string, request: MessageInitShape<typeof SubmitRequestSche
   ],
   ['a newline in the key', { queue: 'orders', payload, key: 'a\nb' }, 'BAD_REQUEST', status.INVALID_ARGUMENT],
   ['an empty idempotency key', { queue: 'orders', payload, idempotencyKey: '' }, 'BAD_HEADER', status.INVALID_ARGUMENT],
+  [
+    'a callback where none are kept',
+    { queue: 'orders', payload, callback: 'https://example.com/done' },
+    'CALLBACK_UNAVAILABLE',
+    status.UNIMPLEMENTED,
+  ],
   ['a negative wait', { queue: 'orders', payload, wait: { seconds: -1n } }, 'BAD_REQUEST', status.INVALID_ARGUMENT],
   [
     'a deadline past retention',

@@ -13,12 +13,13 @@ import {
   TaskService,
   TaskState,
 } from '@forebay/protocol'
-import { Client, credentials, Metadata } from '@grpc/grpc-js'
+import { Client, credentials, Metadata, type ServiceError } from '@grpc/grpc-js'
 import { echo, folder, httpTarget, MIB, startBlobServer } from './support/blob-server.ts'
 import { type FaultyBlobs, faultyBlobs } from './support/faulty-blobs.ts'
+import { TaskClient } from './support/task-client.ts'
 
 test('over gRPC as well: 12 MiB in, 12 MiB out, by a wait and by the id', async (t) => {
-  const { call } = await rig(t)
+  const { call, tasks } = await rig(t)
   const payload = randomBytes(12 * MIB)
   const done = await call<SubmitRequest, SubmitResponse>(
     'Submit',
@@ -28,10 +29,17 @@ test('over gRPC as well: 12 MiB in, 12 MiB out, by a wait and by the id', async 
   assert.equal(Buffer.compare(done.result!.payload, payload), 0)
   const read = await call<GetRequest, GetResponse>('Get', create(GetRequestSchema, { id: done.task!.id }))
   assert.equal(Buffer.compare(read.result!.payload, payload), 0)
+  const waited = await tasks.submitAndWait({ submit: { queue: 'echo', payload } })
+  assert.equal(Buffer.compare(waited.result!.payload, payload), 0)
+  const watching = tasks.watch({ id: done.task!.id })
+  assert.equal(await watching.ended, null)
+  const { event } = watching.got.at(-1)!
+  assert.ok(event.case === 'end')
+  assert.equal(Buffer.compare(event.value.result!.payload, payload), 0)
 })
 
 test('an answer that cannot be fetched is no answer to a Submit, and an error to a Get', async (t) => {
-  const { call, blobs } = await rig(t)
+  const { call, blobs, tasks } = await rig(t)
   const request: MessageInitShape<typeof SubmitRequestSchema> = {
     queue: 'echo',
     payload: randomBytes(2 * MIB),
@@ -46,6 +54,19 @@ test('an answer that cannot be fetched is no answer to a Submit, and an error to
     call<GetRequest, GetResponse>('Get', create(GetRequestSchema, { id: done.task!.id })),
     (error: { metadata: Metadata }) => error.metadata.get('forebay-error')[0] === 'BLOB_UNAVAILABLE',
   )
+  const error = await tasks.watch({ id: done.task!.id }).ended
+  assert.equal(
+    error?.metadata.get('forebay-error')[0],
+    'BLOB_UNAVAILABLE',
+    'a watch can be resumed when it is there again',
+  )
+  await assert.rejects(tasks.submitAndWait({ submit: { ...request, wait: undefined } }), (refused: ServiceError) => {
+    assert.deepEqual(refused.metadata.get('forebay-error'), ['BLOB_UNAVAILABLE'])
+    assert.deepEqual(refused.metadata.get('forebay-task'), [done.task!.id])
+    return true
+  })
+  blobs.down = false
+  assert.equal(await tasks.watch({ id: done.task!.id }).ended, null)
 })
 
 async function rig(t: TestContext) {
@@ -77,5 +98,5 @@ async function rig(t: TestContext) {
       )
     })
   }
-  return { call, blobs: blobs! as FaultyBlobs }
+  return { call, tasks: new TaskClient(client), blobs: blobs! as FaultyBlobs }
 }
