@@ -1,12 +1,14 @@
 import type { Clock } from '@forebay/broker'
 import { type Dispatcher, Pool } from 'undici'
-import { isMediaType, MEDIA_TYPE_DEFAULT } from '../media-type.ts'
+import { essenceOf, isMediaType, MEDIA_TYPE_DEFAULT } from '../media-type.ts'
 import type { Attempt, Outcome } from '../task.ts'
 import { protocolFault, resultTooLarge } from './attempt-outcome.ts'
 import { cutText } from './cut-text.ts'
 import { BODY_BYTES_SHOWN, outcomeOfHttpStatus } from './http-outcome.ts'
+import { readPieces } from './http-stream.ts'
 import { type Cut, type OpenAttempt, OpenAttempts, outcomeOfCut } from './open-attempts.ts'
 import type { Target } from './target.ts'
+import { piecesOf } from './text-pieces.ts'
 import { traceHeaders } from './trace-headers.ts'
 
 export interface HttpTargetOptions {
@@ -17,7 +19,8 @@ export interface HttpTargetOptions {
 
 /**
  * Posts each task to one URL: the task's bytes with their content type, `forebay-task`, `forebay-attempt` and the trace
- * context as headers. 2xx is the result; `outcomeOfHttpStatus` tells what others mean. Redirects are not followed.
+ * context as headers. 2xx is the result, which may come in pieces (`piecesOf`); `outcomeOfHttpStatus` tells what others
+ * mean. Redirects are not followed.
  */
 export class HttpTarget implements Target {
   onCapacity: () => void = () => {}
@@ -63,7 +66,7 @@ export class HttpTarget implements Target {
       },
     }
     this.#open.add(open)
-    this.#post(attempt, controller.signal).then((outcome) => {
+    this.#post(open, controller.signal).then((outcome) => {
       if (!this.#open.remove(open)) return
       resolve(outcome)
       this.onCapacity()
@@ -82,7 +85,8 @@ export class HttpTarget implements Target {
   }
 
   /** Never rejects. */
-  async #post(attempt: Attempt, signal: AbortSignal): Promise<Outcome> {
+  async #post(open: OpenAttempt, signal: AbortSignal): Promise<Outcome> {
+    const { attempt } = open
     const { task } = attempt
     let answer: Dispatcher.ResponseData
     try {
@@ -104,13 +108,13 @@ export class HttpTarget implements Target {
       return this.#unavailable(`The target at ${this.#worker} could not be reached: ${reasonOf(error)}`)
     }
     try {
-      return await this.#outcomeOf(answer)
+      return await this.#outcomeOf(answer, open)
     } catch (error) {
       return this.#unavailable(`The target at ${this.#worker} broke off its answer: ${reasonOf(error)}`)
     }
   }
 
-  async #outcomeOf(answer: Dispatcher.ResponseData): Promise<Outcome> {
+  async #outcomeOf(answer: Dispatcher.ResponseData, open: OpenAttempt): Promise<Outcome> {
     const { statusCode: status, headers, body } = answer
     // undici tells of an ended body by an event too: whoever reads it knows, and nobody else cares.
     body.on('error', () => {})
@@ -134,7 +138,12 @@ export class HttpTarget implements Target {
         : 'answers with a content type that is not a media type'
       return protocolFault(`The target ${what}.`, this.#worker)
     }
-    return await this.#result(body, contentType)
+    const pieces = piecesOf(essenceOf(contentType))
+    if (pieces === null) return await this.#result(body, contentType)
+    const { resultBytesMax } = this.#options
+    const { attempt } = open
+    const isOpen = () => open.tick !== 0
+    return await readPieces({ body, contentType, pieces, attempt, isOpen, resultBytesMax, worker: this.#worker })
   }
 
   async #result(body: Dispatcher.ResponseData['body'], contentType: string): Promise<Outcome> {
