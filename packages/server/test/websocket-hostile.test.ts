@@ -4,7 +4,7 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { test } from 'node:test'
-import { systemClock } from '@forebay/broker'
+import { type Broker, systemClock } from '@forebay/broker'
 import { ANONYMOUS } from '../src/accept/principal.ts'
 import { messageBytesMax } from '../src/accept/websocket-door.ts'
 import { OUTBOX_BYTES_MAX } from '../src/accept/websocket-outbox.ts'
@@ -289,6 +289,70 @@ async function refusedBy(opening: Promise<unknown>): Promise<Refused> {
   )
   assert.ok(thrown instanceof Refused)
   return thrown
+}
+
+test('a stop waits for what is being kept, and says so before it says goodbye', async (t) => {
+  const gate = Promise.withResolvers<void>()
+  const asked = Promise.withResolvers<void>()
+  const rig = await openDoorsRig({
+    wrapBroker: (broker) => ({
+      ...bound(broker),
+      async publish(records) {
+        asked.resolve()
+        await gate.promise
+        return broker.publish(records)
+      },
+    }),
+  })
+  t.after(() => rig.stop())
+  const client = await openStream(rig.url)
+  client.say({ op: 'submit', ref: '1', queue: 'orders', text: 'x' })
+  await asked.promise
+  const stopped = rig.doors.http.stop(10_000)
+  client.say({ op: 'submit', ref: '2', queue: 'orders', text: 'too late' })
+  await systemClock.sleep(50)
+  gate.resolve()
+  assert.equal((await client.closed).code, 1001)
+  assert.equal(await stopped, 0)
+  assert.deepEqual(
+    client.said.map(({ ref, event }) => [ref, event]),
+    [['1', 'accepted']],
+  )
+  assert.equal(await rig.kept('orders'), 1)
+})
+
+test('the tasks of one connection take turns at it', async (t) => {
+  const rig = await openDoorsRig()
+  t.after(() => rig.stop())
+  const client = await openStream(rig.url)
+  const ids: string[] = []
+  for (const ref of ['a', 'b', 'c']) {
+    client.say({ op: 'submit', ref, queue: 'orders', text: ref, watch: true })
+    ids.push(String((await client.hear((said) => said.ref === ref && said.event === 'accepted')).id))
+    await client.hear((said) => said.ref === ref && said.event === 'state')
+  }
+  client.socket.pause()
+  const COUNT = 100
+  for (const id of ids) for (let number = 1; number <= COUNT; number += 10) await speak(rig, id, number, 10)
+  client.socket.resume()
+  await until(() => client.said.filter(({ event }) => event === 'chunk').length === COUNT * ids.length)
+  const order = client.said.filter(({ event }) => event === 'chunk').map(({ ref }) => ref)
+  const lastOfA = order.lastIndexOf('a')
+  const behind = order.slice(0, lastOfA).filter((ref) => ref !== 'a').length
+  assert.ok(behind > COUNT, `${behind} chunks of the others came before the last of the first`)
+})
+
+/** The methods of a log by themselves, for one of them to be replaced. */
+function bound(broker: Broker): Broker {
+  return {
+    capabilities: broker.capabilities,
+    open: (request) => broker.open(request),
+    publish: (records) => broker.publish(records),
+    consume: (request) => broker.consume(request),
+    listen: (request) => broker.listen(request),
+    inspect: (request) => broker.inspect(request),
+    close: () => broker.close(),
+  }
 }
 
 const CHUNK_BYTES = 90_000

@@ -358,9 +358,9 @@ export function createHttpDoor(parts: HttpDoorParts): HttpDoor {
     let idling = clock.timer(0, closeIdle)
     const closed = new Promise<void>((resolve) => server.close(() => resolve()))
     cut = () => {
-      left += webSockets.cut()
       server.getConnections((_error, count) => {
         left += count
+        webSockets.cut()
         server.closeAllConnections()
       })
     }

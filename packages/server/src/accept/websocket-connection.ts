@@ -17,14 +17,14 @@ import { WebSocketOutbox } from './websocket-outbox.ts'
 import type { WebSocketAccept, WebSocketKept } from './websocket-submit.ts'
 
 /** Refs of one connection that are open: wishes under way, and tasks that are followed. */
-export const OPEN_REFS_MAX = 256
+const OPEN_REFS_MAX = 256
 /** Wishes of one connection that are under way; further messages stay in the socket. */
-export const WISHES_MAX = 64
+const WISHES_MAX = 64
 /** Silence of the peer after which it is pinged, and after a ping: after which it is taken for gone. ticks of a second */
-export const PING_AFTER_TICKS = 20
-export const PONG_WITHIN_TICKS = 10
+const PING_AFTER_TICKS = 20
+const PONG_WITHIN_TICKS = 10
 /** A peer that takes nothing of what was said to it for so long is cut off; it may come back to where it was. ticks */
-export const STUCK_TICKS = 30
+const STUCK_TICKS = 30
 const LOOK_EVERY_TICKS = 5
 
 export interface ConnectionParts {
@@ -102,7 +102,10 @@ export class WebSocketConnection implements Pulsed {
     if (waiting && now - this.#flushedAt >= STUCK_TICKS) {
       this.#socket.close(1008, 'Nothing of what was sent is taken.')
       this.cut()
-    } else if (!this.#socket.isPaused && this.#socket.readyState === this.#socket.OPEN) {
+    } else if (this.#socket.isPaused) {
+      // Its pong may lie unread.
+      this.#pingedAt = null
+    } else if (this.#socket.readyState === this.#socket.OPEN) {
       if (this.#pingedAt !== null && now - this.#pingedAt >= PONG_WITHIN_TICKS) this.cut()
       else if (this.#pingedAt === null && now - this.#heardAt >= PING_AFTER_TICKS) {
         this.#pingedAt = now

@@ -17,8 +17,7 @@ export interface WebSocketDoor {
   upgrade(request: IncomingMessage, fields: RequestFields, socket: Duplex, head: Buffer): void
   /** Sends everybody away, with 1001; whoever is still there when time is over is cut by `cut`. */
   stop(): void
-  /** Resolves nothing, waits for nobody. How many were cut. */
-  cut(): number
+  cut(): void
 }
 
 export type WebSocketDoorParts = Omit<ConnectionParts, 'accept' | 'pulse'> &
@@ -76,9 +75,7 @@ export function createWebSocketDoor(parts: WebSocketDoorParts): WebSocketDoor {
     },
 
     cut() {
-      const cut = connections.size
       for (const connection of [...connections]) connection.cut()
-      return cut
     },
   }
 }
