@@ -47,6 +47,7 @@ export function exitCodeOf(code: ErrorCode): ExitCode {
     case 'TASK_NOT_FOUND':
     case 'TASK_GONE':
     case 'PARKED_NOT_FOUND':
+    case 'CALLBACK_NOT_FOUND':
     case 'DEAD_LETTER_NOT_FOUND':
       return EXIT.notFound
     case 'BROKER_UNAVAILABLE':

@@ -1,10 +1,14 @@
 import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { systemRandom } from '@forebay/broker'
 import { Webhook } from 'standardwebhooks'
 import { newWebhookSecret } from '../src/webhooks/signature.ts'
 import { startRawReceiver, startReceiver } from './support/receiver.ts'
-import { DORA, startWebhookServer } from './support/webhook-server.ts'
+import { SkipClock } from './support/skip-clock.ts'
+import { type CallbackJson, DORA, startWebhookServer } from './support/webhook-server.ts'
 
 /** Receivers that listen on this machine are reached because the configuration allows it. */
 
@@ -277,15 +281,28 @@ test('without a secret to sign with, callbacks are refused with the way to have 
   assert.equal((await server.submit(null)).status, 202)
 })
 
-test('a stop cuts off a call that hangs; after a start it is made again', async (t) => {
+test('a stop cuts off a call that hangs; the next life makes it again, under the same id, when the lease is over', async (t) => {
+  const dir = mkdtempSync(join(tmpdir(), 'forebay-webhooks-'))
+  t.after(() => rmSync(dir, { recursive: true, force: true }))
   const receiver = await startReceiver(t)
   receiver.answer = () => {}
-  const server = await startWebhookServer(t, { ...local(receiver.port), timeout: '60s' })
-  await server.task(`http://127.0.0.1:${receiver.port}/`)
+  const options = { ...local(receiver.port), timeout: '60s' }
+  const first = await startWebhookServer(t, options, { dir })
+  const task = await first.task(`http://127.0.0.1:${receiver.port}/`)
   await receiver.until(1)
   const beganMs = Date.now()
-  await server.stop(200)
+  await first.stop(200)
   assert.ok(Date.now() - beganMs < 10_000)
+  receiver.answer = (response) => response.writeHead(204).end()
+  const clock = new SkipClock()
+  const second = await startWebhookServer(t, options, { dir, clock })
+  const [waiting] = (await second.ask('GET', `/v1/tasks/${task}/callbacks`)).body.callbacks as CallbackJson[]
+  assert.deepEqual([waiting!.state, waiting!.tries], ['due', 0], 'nobody knows what came of the first')
+  clock.skip(90_000)
+  const kept = await second.until(task, 'delivered')
+  assert.equal(kept.tries, 1)
+  assert.deepEqual(new Set(receiver.calls.map(({ headers }) => headers['webhook-id'])), new Set([kept.id]))
+  await second.stop()
 })
 
 test('no secret and no query of a URL is in a log, a metric or an answer', async (t) => {

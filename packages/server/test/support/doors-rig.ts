@@ -61,6 +61,8 @@ export interface DoorsRigOptions {
   /** Default: whether the store keeps parked tasks. */
   readonly delays?: boolean
   readonly adminRoutes?: readonly AdminRoute[]
+  /** Default: none, and callbacks are refused. */
+  readonly webhooks?: ServerOptions['webhooks']
   readonly log?: Logger
 }
 
@@ -118,9 +120,16 @@ export async function openDoorsRig(options: DoorsRigOptions = {}): Promise<Doors
   const { waitersMax, watchersMax } = { ...HTTP, ...options.http }
   const replies = createReplies({ ...parts, store, recorder, lanes: LANES, instance: 'rig', waitersMax, watchersMax })
   await recorder.start()
+  const webhooks = options.webhooks === undefined ? {} : { webhooks: options.webhooks }
   const doors = createDoors({
     ...parts,
-    options: { http: { ...HTTP, ...options.http }, auth: options.auth ?? { keys: [] }, queues, retentionMs },
+    options: {
+      http: { ...HTTP, ...options.http },
+      auth: options.auth ?? { keys: [] },
+      queues,
+      retentionMs,
+      ...webhooks,
+    },
     partitionsOf: (topic) => [...queues.values()].find((queue) => queue.topic === topic)!.partitions,
     keys,
     replies,

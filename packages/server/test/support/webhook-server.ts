@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Writable } from 'node:stream'
 import type { TestContext } from 'node:test'
-import { systemClock, systemRandom } from '@forebay/broker'
+import { type Clock, systemClock, systemRandom } from '@forebay/broker'
 import { embeddedBroker } from '@forebay/broker/embedded'
 import { pino } from 'pino'
 import type { GivenOptions } from '../../src/options-schema.ts'
@@ -13,7 +13,6 @@ import { createServer } from '../../src/server.ts'
 import { embeddedStore } from '../../src/store/embedded/embedded.ts'
 import { createMetrics, type Metrics } from '../../src/telemetry.ts'
 import { newWebhookSecret } from '../../src/webhooks/signature.ts'
-import { withCallbacks } from './memory-callbacks.ts'
 import { startReceiver } from './receiver.ts'
 
 export const OPERATOR = { authorization: 'Bearer key-of-olga' }
@@ -65,7 +64,7 @@ export interface CallbackJson {
 export async function startWebhookServer(
   t: TestContext,
   webhooks: NonNullable<GivenOptions['webhooks']>,
-  more: { readonly given?: GivenOptions; readonly dir?: string } = {},
+  more: { readonly given?: GivenOptions; readonly dir?: string; readonly clock?: Clock } = {},
 ): Promise<WebhookServer> {
   const dir = more.dir ?? mkdtempSync(join(tmpdir(), 'forebay-webhooks-'))
   const worker = await startReceiver(t)
@@ -74,6 +73,7 @@ export async function startWebhookServer(
     if (call.path === '/refuse') response.writeHead(400, { 'content-type': 'text/plain' }).end('no')
     else response.writeHead(200, { 'content-type': type }).end(call.body)
   }
+  const { clock = systemClock } = more
   const secret = newWebhookSecret(systemRandom)
   const key = (principal: string, operator = false) => ({
     principal,
@@ -103,12 +103,11 @@ export async function startWebhookServer(
     },
   })
   const metrics = createMetrics()
-  const ownStore = embeddedStore({ dir: join(dir, 'store'), retentionMs: options.retentionMs })
   const server = createServer({
     options,
     broker: embeddedBroker({ dir: join(dir, 'log') }),
-    store: ownStore.callbacks === null ? withCallbacks(ownStore) : ownStore,
-    clock: systemClock,
+    store: embeddedStore({ dir: join(dir, 'store'), retentionMs: options.retentionMs, clock }),
+    clock,
     random: systemRandom,
     telemetry: { log: pino({ level: 'trace' }, sink), metrics },
   })
