@@ -70,6 +70,30 @@ test('who comes back with a position is told what is behind it, and nothing afte
   await second.close()
 })
 
+test('a position holds at another gateway, and an end that came meanwhile is told there', async (t) => {
+  const one = await openDoorsRig()
+  t.after(() => one.stop())
+  const other = await openDoorsRig({ shared: one })
+  t.after(() => other.stop())
+  const first = await openStream(one.url)
+  first.say({ op: 'submit', ref: 'a', queue: 'orders', text: 'x', watch: true })
+  const id = String((await first.hear(({ event }) => event === 'accepted')).id)
+  await speak(one, id, 1, ['one', 'two'])
+  const seen = await first.hear(({ text }) => text === 'one')
+  await first.close()
+  await speak(one, id, 3, ['three'])
+  await one.end(id, DONE)
+  const second = await openStream(other.url)
+  second.say({ op: 'watch', ref: 'b', id, after: seen.position })
+  const result = await second.hear(({ event }) => event === 'result')
+  assert.deepEqual(
+    second.said.map(({ event, text }) => text ?? event),
+    ['two', 'three', 'result'],
+  )
+  assert.equal(result.position, 'end-0')
+  await second.close()
+})
+
 test('a body arrives as it was written, whichever way it was sent', async (t) => {
   const rig = await openDoorsRig()
   t.after(() => rig.stop())
