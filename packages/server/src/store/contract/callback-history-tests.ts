@@ -9,19 +9,17 @@ import { apply, type ContractPlace, ended, succeeded, TOPIC } from './contract-p
 
 export function callbackHistoryTests(place: () => ContractPlace): void {
   test('any history leaves the rows that the model leaves, and answers as it does', async () => {
-    let delivered = 0
-    let disabled = 0
+    const concluded: string[] = []
     await fc.assert(
       fc.asyncProperty(fc.array(stepArbitrary, { minLength: 20, maxLength: 45, size: 'max' }), async (steps) => {
         const history = await History.begin(place())
         for (const step of steps) await history.take(step)
         await history.end()
-        delivered += history.count('delivered')
-        disabled += history.count('disabled')
+        concluded.push(...history.concluded)
       }),
       { numRuns: 14, endOnFailure: true },
     )
-    assert.ok(delivered > 0 && disabled > 0, 'histories in which nobody is called prove nothing')
+    assert.ok(concluded.length > 10, 'histories in which nobody is called prove nothing')
   })
 }
 
@@ -37,7 +35,7 @@ type Step =
   | { readonly kind: 'enable'; readonly host: number; readonly owner: number }
   | { readonly kind: 'read-again' }
 
-const task = fc.nat(4)
+const task = fc.nat(2)
 const two = fc.nat(1)
 const kind = <Kind extends Step['kind']>(name: Kind) => fc.constant(name)
 const stepArbitrary: fc.Arbitrary<Step> = fc.oneof(
@@ -45,7 +43,12 @@ const stepArbitrary: fc.Arbitrary<Step> = fc.oneof(
   { weight: 4, arbitrary: fc.record({ kind: kind('end'), task, generation: two }) },
   {
     weight: 5,
-    arbitrary: fc.record({ kind: kind('take'), taker: two, countMax: fc.nat(4), perHostMax: fc.nat(3) }),
+    arbitrary: fc.record({
+      kind: kind('take'),
+      taker: two,
+      countMax: fc.nat(4),
+      perHostMax: fc.integer({ min: 1, max: 3 }),
+    }),
   },
   {
     weight: 6,
@@ -77,6 +80,8 @@ class History {
   readonly #startMs: number
   readonly #ends: ReturnType<typeof succeeded>[] = []
   #registered = 0
+  /** What came of the calls that counted. */
+  readonly concluded: CallbackConclusion['then']['kind'][] = []
 
   private constructor(at: ContractPlace, store: Store, callbacks: Callbacks) {
     this.#at = at
@@ -88,10 +93,6 @@ class History {
   static async begin(at: ContractPlace): Promise<History> {
     const { store, callbacks } = await openCallbacks(at)
     return new History(at, store, callbacks)
-  }
-
-  count(state: CallbackState): number {
-    return this.#model.rows.filter((row) => row.state === state).length
   }
 
   async take(step: Step): Promise<void> {
@@ -187,5 +188,6 @@ class History {
     const row = callback(this.#at, number)
     const held = await conclude(this.#callbacks, number, then, { taker })
     assert.equal(held, this.#model.conclude(row.id, taker, then))
+    if (held) this.concluded.push(then.kind)
   }
 }
