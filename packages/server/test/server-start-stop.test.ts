@@ -7,11 +7,13 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { systemClock, systemRandom } from '@forebay/broker'
 import { embeddedBroker } from '@forebay/broker/embedded'
+import { Client, credentials } from '@grpc/grpc-js'
 import { pino } from 'pino'
 import { requireOptions } from '../src/resolve-options.ts'
 import { createServer, type Server } from '../src/server.ts'
 import { embeddedStore } from '../src/store/embedded/embedded.ts'
 import { createMetrics } from '../src/telemetry.ts'
+import { TaskClient } from './support/task-client.ts'
 
 const ROUNDS = 12
 
@@ -52,6 +54,32 @@ test('a second stop without grace ends at once, though a caller holds its connec
   await server.stop({ graceMs: 0 })
   assert.deepEqual((await patient).left, ['1 HTTP connections were cut'])
   assert.ok(systemClock.monotonicMs() - beganMs < 20_000)
+  rmSync(dir, { recursive: true })
+})
+
+test('gRPC streams that callers would hold open for ever hold up no stop', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'forebay-lifecycle-'))
+  const server = serverIn(dir)
+  const { grpc } = await server.start()
+  const client = new Client(`127.0.0.1:${grpc.port}`, credentials.createInsecure())
+  const tasks = new TaskClient(client)
+  const kept = await tasks.submit({ queue: 'echo' })
+  const watching = tasks.watch({ id: kept.task!.id })
+  await watching.first(1)
+  const submitting = tasks.submitStream()
+  submitting.send({ sequence: 1n, submit: { queue: 'echo' } })
+  await submitting.first(1)
+  const same = (bytes: Buffer) => bytes
+  const health = client.makeServerStreamRequest('/grpc.health.v1.Health/Watch', same, same, Buffer.alloc(0))
+  health.on('error', () => {})
+  await once(health, 'data')
+  const beganMs = systemClock.monotonicMs()
+  await server.stop({ graceMs: 50_000 })
+  assert.ok(systemClock.monotonicMs() - beganMs < 25_000)
+  for (const stream of [watching, submitting]) {
+    assert.deepEqual((await stream.ended)?.metadata.get('forebay-error'), ['STOPPING'])
+  }
+  client.close()
   rmSync(dir, { recursive: true })
 })
 
