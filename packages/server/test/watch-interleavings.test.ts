@@ -89,6 +89,31 @@ test('a look that fails is told to the reader, who may ask again', async () => {
   assert.equal(await world.gateways[0].watching(), 0)
 })
 
+test('a dead task that gets another life between two looks is not told to have ended without its chunks', async () => {
+  const world = new World(null, [
+    { kind: 'output', offset: 0, output: chunk(0, 0, 'a', 1) },
+    resultEntry(1, 0),
+    note(2, 'pending', 0, 1),
+    { kind: 'output', offset: 3, output: chunk(1, 0, 'b', 1) },
+    resultEntry(4, 1),
+  ])
+  await world.run(2)
+  const watch = world.gateways[0].replies.watch(idOf('t', 0), -1)!
+  world.beforePage = async () => {
+    world.beforePage = async () => {}
+    await world.run(4)
+  }
+  const told: string[] = []
+  const take = async () => {
+    for (const event of (await watch.next()) ?? []) told.push(event.kind === 'output' ? `${event.offset}` : event.kind)
+  }
+  await take()
+  assert.deepEqual(told, ['state', '3'])
+  await world.run()
+  await take()
+  assert.deepEqual(told, ['state', '3', 'end'])
+})
+
 test('a watch that is stopped lets go of whoever waits for it', async () => {
   const world = new World(null, [])
   const watch = world.gateways[0].replies.watch(idOf('t', 0), -1)!

@@ -39,12 +39,14 @@ export class World {
   readonly gateways: readonly [WorldGateway, WorldGateway]
   broken = false
   pages = 0
+  /** Between the look at the task and that at its outputs. */
+  beforePage: () => Promise<void> = async () => {}
   readonly #scheduler: fc.Scheduler | null
   readonly #log: readonly RecordedEntry[]
   #published = 0
   /** What the store has. */
   #applied = 0
-  readonly #steps: (() => Promise<void>)[] = []
+  readonly #steps: ((until: number) => Promise<void>)[] = []
   /** Recorders that wait for the log to grow. */
   readonly #idle: (() => void)[] = []
 
@@ -55,16 +57,16 @@ export class World {
     this.gateways = [this.#gateway('one'), this.#gateway('two')]
   }
 
-  /** Publishes the whole log; both recorders read it to its end. */
-  async run(): Promise<void> {
+  /** Publishes the log, or its beginning; both recorders read as far. */
+  async run(until = this.#log.length): Promise<void> {
     const publish = async () => {
-      while (this.#published < this.#log.length) {
+      while (this.#published < until) {
         await this.#at('append')
         this.#published++
         for (const wake of this.#idle.splice(0)) wake()
       }
     }
-    await Promise.all([publish(), ...this.#steps.map((step) => step())])
+    await Promise.all([publish(), ...this.#steps.map((step) => step(until))])
   }
 
   #at(moment: string): Promise<void> {
@@ -85,8 +87,8 @@ export class World {
           else barriers.push({ offset, done })
         }),
     } as Partial<Recorder> as Recorder
-    this.#steps.push(async () => {
-      while (told < this.#log.length) {
+    this.#steps.push(async (until) => {
+      while (told < until) {
         if (told === this.#published) await new Promise<void>((wake) => this.#idle.push(wake))
         await this.#at(`${instance} reads`)
         const next = this.#published
@@ -129,11 +131,13 @@ export class World {
     return {
       get: () => asked('the task', () => storedAt(this.#log.slice(0, this.#applied))),
       outputs: {
-        read: ({ after, bytesMax }) =>
-          asked('outputs', () => {
+        read: async ({ after, bytesMax }) => {
+          await this.beforePage()
+          return asked('outputs', () => {
             this.pages++
             return keptAt(this.#log.slice(0, this.#applied), after, bytesMax)
-          }),
+          })
+        },
       },
     } as Partial<Store> as Store
   }
