@@ -19,7 +19,7 @@ export function callbackHistoryTests(place: () => ContractPlace): void {
       }),
       { numRuns: 14, endOnFailure: true },
     )
-    assert.ok(concluded.length > 10, 'histories in which nobody is called prove nothing')
+    assert.ok(concluded.length >= 5, 'histories in which nobody is called prove nothing')
   })
 }
 
@@ -40,9 +40,9 @@ const two = fc.nat(1)
 const kind = <Kind extends Step['kind']>(name: Kind) => fc.constant(name)
 const stepArbitrary: fc.Arbitrary<Step> = fc.oneof(
   { weight: 6, arbitrary: fc.record({ kind: kind('register'), task, host: fc.nat(2), owner: two }) },
-  { weight: 4, arbitrary: fc.record({ kind: kind('end'), task, generation: two }) },
+  { weight: 5, arbitrary: fc.record({ kind: kind('end'), task, generation: two }) },
   {
-    weight: 5,
+    weight: 7,
     arbitrary: fc.record({
       kind: kind('take'),
       taker: two,
