@@ -111,7 +111,7 @@ export const CALLBACK_SCHEMAS: Record<string, Json> = {
       tries: { type: 'integer' },
       nextAt: { type: ['string', 'null'], format: 'date-time' },
       changedAt: MOMENT,
-      taskState: { type: ['string', 'null'], enum: [...ENDS, null], description: 'How the task ended.' },
+      taskState: { oneOf: [{ type: 'string', enum: ENDS }, { type: 'null' }], description: 'How the task ended.' },
       attempts: { type: 'array', items: schema('CallbackAttempt') },
     },
   },

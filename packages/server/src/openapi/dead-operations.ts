@@ -4,7 +4,7 @@ import { type Json, jsonContent, schema } from './json.ts'
 import type { Operations } from './operation.ts'
 import { inPath, inQuery, OPERATOR_CODES } from './operator-parameters.ts'
 import { problemAnswers } from './problems.ts'
-import { ANY_BODY } from './queue-operations.ts'
+import { anyBody } from './queue-operations.ts'
 
 const ONE = '/v1/admin/dead/{queue}/{partition}/{offset}'
 
@@ -50,7 +50,7 @@ export const DEAD_OPERATIONS: Operations = {
   [`POST ${ONE}/redrive`]: () => ({
     ...about('redriveEdited', 'Gives one dead letter a new life with another body: that of the request'),
     parameters: [...PLACE, inQuery('reason', TEXT), inQuery('force', { type: 'boolean', default: false }, FORCE)],
-    requestBody: { required: true, content: ANY_BODY },
+    requestBody: { required: true, content: anyBody() },
     responses: {
       200: found('It is on its way.', {
         type: 'object',

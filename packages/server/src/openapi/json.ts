@@ -16,3 +16,6 @@ export function header(name: string): Json {
 export function jsonContent(of: Json): Json {
   return { 'application/json': { schema: of } }
 }
+
+/** Of bodies and results: whatever type it is. */
+export const ANY_TYPE = '*/*'

@@ -3,7 +3,7 @@ import { type Json, jsonContent, schema } from './json.ts'
 import type { Operations } from './operation.ts'
 import { inPath, inQuery, OPERATOR_CODES } from './operator-parameters.ts'
 import { problemAnswers } from './problems.ts'
-import { ANY_BODY } from './queue-operations.ts'
+import { anyBody } from './queue-operations.ts'
 
 const ONE = '/v1/admin/queues/{queue}/parked/{task}'
 const NAMED = [inPath('queue', 'The name of a queue.'), inPath('task', 'The id of a parked task.')]
@@ -39,7 +39,7 @@ export const PARKED_OPERATIONS: Operations = {
   [`PUT ${ONE}/body`]: () => ({
     ...about('editParked', 'Puts another body in the place of that of a parked task'),
     parameters: NAMED,
-    requestBody: { required: true, content: ANY_BODY },
+    requestBody: { required: true, content: anyBody() },
     responses: {
       200: {
         description: 'It has the new body.',
@@ -73,7 +73,7 @@ const SUMMARY: Json = {
   parkedAt: MOMENT,
   dueAt: { type: ['string', 'null'], format: 'date-time' },
   deadlineAt: MOMENT,
-  wish: { type: ['string', 'null'], enum: [...WISHES, null] },
+  wish: { oneOf: [{ type: 'string', enum: WISHES }, { type: 'null' }] },
   partition: { type: 'integer' },
   offset: { type: 'integer' },
   bytes: { type: 'integer' },

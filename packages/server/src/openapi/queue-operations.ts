@@ -2,7 +2,7 @@ import { bodyCheck } from '../accept/body-schema.ts'
 import { followSteps, pointerSteps } from '../json-pointer.ts'
 import type { QueueOptions } from '../options.ts'
 import { exampleOf } from './example.ts'
-import { type Json, schema } from './json.ts'
+import { ANY_TYPE, type Json, schema } from './json.ts'
 import type { DocumentParts } from './operation.ts'
 import { submitOperation } from './submit-operation.ts'
 
@@ -49,18 +49,20 @@ export function distinctNames(queues: readonly QueueOptions[]): Map<QueueOptions
   return names
 }
 
-/** Any media type goes; these two are what generated clients can send. */
-export const ANY_BODY: Json = {
-  'application/json': { schema: {} },
-  'application/octet-stream': { schema: { type: 'string', format: 'binary' } },
+/** Bytes of any type; generated clients that know no `ANY_TYPE` send them as they are. */
+export function anyBody(example?: unknown): Json {
+  return {
+    'application/octet-stream': { schema: { type: 'string', format: 'binary' } },
+    [ANY_TYPE]: { schema: {}, ...(example === undefined ? {} : { example }) },
+  }
 }
 
 function bodyContent(queue: QueueOptions, name: string): Json {
   const { schema: declared } = queue
   const example = bodyExample(queue)
+  if (declared === null) return anyBody(example)
   const shown = example === undefined ? {} : { example }
-  if (declared !== null) return { 'application/json': { schema: schema(bodySchemaName(name)), ...shown } }
-  return { ...ANY_BODY, 'application/json': { schema: {}, ...shown } }
+  return { 'application/json': { schema: schema(bodySchemaName(name)), ...shown } }
 }
 
 /** One that the queue would take; undefined where none comes to mind. */

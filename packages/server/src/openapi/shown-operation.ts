@@ -1,4 +1,4 @@
-import type { Json } from './json.ts'
+import { ANY_TYPE, type Json } from './json.ts'
 
 /** An operation of a document with its references followed, as the page shows it. */
 export interface ShownOperation {
@@ -57,10 +57,11 @@ function shown(document: Json, method: string, path: string, operation: Json): S
   }
 }
 
+/** Where any type goes, JSON is what is shown. */
 function bodyOf(body: Json | undefined): ShownOperation['body'] {
   if (body === undefined) return null
-  const [first] = Object.entries(body.content as Record<string, Json>)
-  if (first === undefined) return null
-  const [type, { schema, example }] = first
-  return { type, schema: schema as Json, required: body.required === true, example }
+  const content = body.content as Record<string, Json>
+  const [type, part] =
+    content[ANY_TYPE] === undefined ? Object.entries(content)[0]! : ['application/json', content[ANY_TYPE]]
+  return { type, schema: part.schema as Json, required: body.required === true, example: part.example }
 }

@@ -1,5 +1,5 @@
 import type { QueueOptions } from '../options.ts'
-import { header, type Json, jsonContent, parameter, schema } from './json.ts'
+import { ANY_TYPE, header, type Json, jsonContent, parameter, schema } from './json.ts'
 import type { DocumentParts } from './operation.ts'
 import { problemAnswers, TASK_END_CODES } from './problems.ts'
 
@@ -48,7 +48,7 @@ export function submitOperation(submission: Submission, { delays, callbacks }: D
           'Preference-Applied': header('PreferenceApplied'),
           Location: header('Location'),
         },
-        content: { '*/*': {} },
+        content: RESULT_BYTES,
       },
       202: {
         description: 'The task is kept: no crash loses it any more. Its result will be at `links.result`.',
@@ -86,6 +86,12 @@ export function submitOperation(submission: Submission, { delays, callbacks }: D
       ),
     },
   }
+}
+
+/** Any type; generated clients that know none of it hand out the bytes. */
+export const RESULT_BYTES: Json = {
+  'application/octet-stream': { schema: { type: 'string', format: 'binary' } },
+  [ANY_TYPE]: {},
 }
 
 export const ABOUT_END: Json = { 'Forebay-Task': header('TaskId'), 'Forebay-State': header('TaskState') }

@@ -1,8 +1,8 @@
 import { header, type Json, jsonContent, parameter, schema } from './json.ts'
 import type { Operations } from './operation.ts'
 import { problemAnswers, TASK_END_CODES } from './problems.ts'
-import { ANY_BODY } from './queue-operations.ts'
-import { ABOUT_END, submitOperation } from './submit-operation.ts'
+import { anyBody } from './queue-operations.ts'
+import { ABOUT_END, RESULT_BYTES, submitOperation } from './submit-operation.ts'
 
 export const READ_CODES = [
   'UNAUTHENTICATED',
@@ -37,7 +37,7 @@ export const TASK_OPERATIONS: Operations = {
         tag: 'tasks',
         queue: null,
         pathParameters: [queue],
-        body: { ...ANY_BODY, 'application/json': { schema: {}, example: { hello: 'world' } } },
+        body: anyBody({ hello: 'world' }),
       },
       parts,
     )
@@ -75,7 +75,7 @@ export const TASK_OPERATIONS: Operations = {
       200: {
         description: 'The result, in the bytes and the type that the worker gave it.',
         headers: { ...ABOUT_END, Location: header('Location'), 'Preference-Applied': header('PreferenceApplied') },
-        content: { '*/*': {} },
+        content: RESULT_BYTES,
       },
       ...problemAnswers(...READ_CODES, 'RESULT_NOT_READY', 'BLOB_UNAVAILABLE', 'OVERLOADED', ...TASK_END_CODES),
     },

@@ -36,8 +36,8 @@ export const WATCH_OPERATIONS: Operations = {
       'The handshake of WebSocket, version 13, with the sub-protocol `forebay.v1`; messages are objects in JSON. Browsers, ' +
       'which cannot set headers, offer `bearer.` and the access key in base64url as a second sub-protocol.',
     parameters: [
-      handshake('Upgrade', { type: 'string', const: 'websocket' }),
-      handshake('Sec-WebSocket-Version', { type: 'string', const: '13' }),
+      handshake('Upgrade', { type: 'string', examples: ['websocket'] }),
+      handshake('Sec-WebSocket-Version', { type: 'string', examples: ['13'] }),
       handshake('Sec-WebSocket-Key', { type: 'string' }),
       handshake('Sec-WebSocket-Protocol', { type: 'string', examples: ['forebay.v1'] }),
     ],
