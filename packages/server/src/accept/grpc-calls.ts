@@ -1,6 +1,6 @@
-import { constants, type ServerHttp2Stream } from 'node:http2'
 import type { Clock, Timer } from '@forebay/broker'
 import type { ServerDuplexStream, ServerWritableStream, StatusObject } from '@grpc/grpc-js'
+import { breakOff } from '../break-off.ts'
 import type { Caller } from './open-waits.ts'
 
 /** What a server sees of any call: who it is, and when its caller goes away. */
@@ -90,10 +90,4 @@ export class AnswerWriter<Response> {
     if (status === null) call.end()
     else call.emit('error', status)
   }
-}
-
-/** Resets a stream. grpc-js offers no way to it; we reach for its HTTP/2 stream, and a test holds that it is there. */
-function breakOff(call: unknown): void {
-  const inner = call as { readonly call?: { readonly stream?: ServerHttp2Stream } }
-  inner.call?.stream?.close(constants.NGHTTP2_CANCEL)
 }

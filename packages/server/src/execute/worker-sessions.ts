@@ -1,4 +1,3 @@
-import { constants, type ServerHttp2Stream } from 'node:http2'
 import { create } from '@bufbuild/protobuf'
 import type { Clock, Timer } from '@forebay/broker'
 import { ForebayError, grpcDefinition, type Welcome, WelcomeSchema, WorkerService } from '@forebay/protocol'
@@ -10,6 +9,7 @@ import {
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js'
 import type { Logger } from 'pino'
+import { breakOff } from '../break-off.ts'
 import { nearestName } from '../nearest-name.ts'
 import { CHUNK_BYTES_MAX, CHUNKS_BYTES_MAX, CHUNKS_MAX, CHUNKS_WINDOW_BYTES } from '../task.ts'
 import type { Metrics } from '../telemetry.ts'
@@ -214,13 +214,4 @@ function endCall(call: ServerDuplexStream<Buffer, Buffer>, end: SessionEnd | nul
   else call.emit('error', { code: status[end.status], details: end.message })
   // Whatever the worker still says is read and dropped.
   call.resume()
-}
-
-/**
- * Resets the stream of a worker that was told the end and does not read it, so that its frames are freed. grpc-js offers
- * no way to it; we reach for its HTTP/2 stream, and a test holds that it is there.
- */
-function breakOff(call: ServerDuplexStream<Buffer, Buffer>): void {
-  const inner = call as unknown as { readonly call?: { readonly stream?: ServerHttp2Stream } }
-  inner.call?.stream?.close(constants.NGHTTP2_CANCEL)
 }
