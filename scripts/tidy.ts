@@ -21,7 +21,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   broker: ['protocol'],
   server: ['protocol', 'broker'],
   sdk: ['protocol', 'broker'],
-  cli: ['protocol', 'broker', 'server', 'sdk'],
+  events: ['protocol', 'broker', 'server'],
+  cli: ['protocol', 'broker', 'server', 'sdk', 'events'],
 }
 
 interface LineRule {

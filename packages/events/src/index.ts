@@ -1,0 +1,8 @@
+export { type DataOf, defineEvent, type EventDefinition, type EventOf, type EventOptions } from './define-event.ts'
+export type { EncodedEvent, Event, EventToPublish } from './event.ts'
+export { deadTopicOf, type EventLog, type EventLogOptions, openEventLog, type TopicOptions } from './event-log.ts'
+export { jsonSchema } from './json-schema.ts'
+export { fromRecord, toRecord } from './kafka-binding.ts'
+export { createProducer, type Producer, type ProducerOptions, type Published } from './producer.ts'
+export type { EventSchema } from './schema.ts'
+export { readStructured } from './structured.ts'

@@ -1,0 +1,70 @@
+import type { LogRecord, RecordHeader, RecordToPublish } from '@forebay/broker'
+import { ATTRIBUTE_NAME, fromAttributes, shown } from './attributes.ts'
+import type { EncodedEvent } from './event.ts'
+import { readStructured } from './structured.ts'
+
+/**
+ * CloudEvents 1.0 in Kafka records. We write binary mode: the data as the record's value, attributes as headers `ce_…`, the
+ * ordering key as the record's key. Structured mode (one JSON document) is read too.
+ */
+export function toRecord(event: EncodedEvent, topic: string): RecordToPublish {
+  const headers: RecordHeader[] = [
+    SPECVERSION,
+    ['ce_id', Buffer.from(event.id)],
+    ['ce_source', Buffer.from(event.source)],
+    ['ce_type', Buffer.from(event.type)],
+    ['ce_time', Buffer.from(new Date(event.timeMs).toISOString())],
+    ['ce_dataversion', Buffer.from(String(event.version))],
+    ['content-type', Buffer.from(event.contentType)],
+  ]
+  if (event.subject !== null) headers.push(['ce_subject', Buffer.from(event.subject)])
+  if (event.dataSchema !== null) headers.push(['ce_dataschema', Buffer.from(event.dataSchema)])
+  if (event.key !== null) headers.push(['ce_partitionkey', Buffer.from(event.key)])
+  if (event.traceparent !== null) headers.push(['ce_traceparent', Buffer.from(event.traceparent)])
+  if (event.tracestate !== null) headers.push(['ce_tracestate', Buffer.from(event.tracestate)])
+  for (const [name, value] of Object.entries(event.extensions)) headers.push([`ce_${name}`, Buffer.from(value)])
+  return { topic, key: event.key === null ? null : Buffer.from(event.key), value: event.bytes, headers }
+}
+
+/** A sentence where the record holds no event: it says what is missing or wrong. */
+export function fromRecord(record: Omit<LogRecord, 'partition' | 'offset' | 'topic'>): EncodedEvent | string {
+  const attributes = new Map<string, string>()
+  let contentType = ''
+  for (const [name, value] of record.headers) {
+    const attribute = attributeOf(name)
+    if (attribute === null) continue
+    const text = textOf(value)
+    if (text === null) return `Its header ${shown(name)} is no UTF-8.`
+    if (attribute === 'datacontenttype') contentType = text
+    else if (name.startsWith('ce_') || !attributes.has(attribute)) attributes.set(attribute, text)
+  }
+  const defaults = { key: record.key === null ? null : Buffer.from(record.key).toString(), timeMs: record.timestampMs }
+  if (/^application\/cloudevents\+json *(;|$)/i.test(contentType)) return readStructured(record.value, defaults)
+  if (/^application\/cloudevents\b/i.test(contentType)) return `Its event format ${shown(contentType)} is none we read.`
+  return fromAttributes(attributes, contentType, record.value ?? EMPTY, defaults)
+}
+
+/** Only what a record says of its type: enough to know that it is nothing of ours. Null where it says nothing. */
+export function typeOfRecord({ headers }: Pick<LogRecord, 'headers'>): string | null {
+  const header = headers.findLast(([name]) => name === 'ce_type')
+  return header === undefined ? null : textOf(header[1])
+}
+
+/** Trace context is written beside the attributes by some producers, as their tracers do. Null: no attribute. */
+function attributeOf(header: string): string | null {
+  if (header.startsWith('ce_')) return ATTRIBUTE_NAME.test(header.slice(3)) ? header.slice(3) : null
+  if (header === 'traceparent' || header === 'tracestate') return header
+  return header.toLowerCase() === 'content-type' ? 'datacontenttype' : null
+}
+
+function textOf(bytes: Uint8Array): string | null {
+  try {
+    return STRICT_UTF8.decode(bytes)
+  } catch {
+    return null
+  }
+}
+
+const STRICT_UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+const EMPTY = new Uint8Array()
+const SPECVERSION: RecordHeader = ['ce_specversion', Buffer.from('1.0')]
