@@ -4,17 +4,21 @@ import { parseArgs } from 'node:util'
 import { requireCommand } from '../scripts/rig/debian.ts'
 import { compare } from './compare.ts'
 import { delays } from './delays.ts'
+import { doors } from './doors.ts'
 import { memory } from './memory.ts'
 import { printProfiles } from './profile.ts'
 import { promisesCost } from './promises.ts'
 import { CONNECTIONS, type Connections } from './scenario.ts'
 import { stuckKey } from './stuck-key.ts'
+import { watchers } from './watchers.ts'
 
 const USAGE = `npm run bench -- accept|roundtrip [--broker embedded|kafka|both] [--rounds N] [--seconds N] [--connections 1,64,256] [--only NAME] [--profile DIR]
 npm run bench -- memory [--broker embedded|kafka] [--tasks N]
 npm run bench -- delays [--broker embedded|kafka] [--tasks N]
 npm run bench -- stuck-key [--rounds N] [--seconds N] [--tasks N]
 npm run bench -- promises [--rounds N] [--seconds N]
+npm run bench -- doors [--seconds N]
+npm run bench -- watchers [--tasks N]
 npm run bench -- profile DIR|FILE... [--tasks N]
 
 accept      POSTs that are kept; nobody works on them
@@ -23,6 +27,8 @@ memory      memory of each Forebay process over many round trips
 delays      tasks that are due within the same minute: how late they begin
 stuck-key   throughput of other keys while one is parked, and what its line costs
 promises    what a queue's policies cost
+doors       how long an answer is on its way from the worker to its caller, by door
+watchers    what those who follow tasks cost, and how soon they hear
 profile     where the CPU time of --profile went
 Figures are told as ratios to what was measured in the same rounds; see docs/benchmarks.md.`
 
@@ -49,6 +55,8 @@ async function run(): Promise<boolean> {
     const broker = oneOf(['embedded', 'kafka'], values.broker)
     return delays({ broker, tasks: count('tasks', values.tasks ?? '100000') })
   }
+  if (name === 'doors') return doors({ seconds: count('seconds', values.seconds) })
+  if (name === 'watchers') return watchers({ streams: count('tasks', values.tasks ?? '10000') })
   if (name === 'stuck-key' || name === 'promises') {
     await requireCommand('wrk', 'wrk')
     const rounds = { rounds: count('rounds', values.rounds), seconds: count('seconds', values.seconds) }

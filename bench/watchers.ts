@@ -1,0 +1,138 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { Pool } from 'undici'
+import { type Forebay, startForebay } from '../e2e/forebay.ts'
+import { startProcess } from '../scripts/rig/process.ts'
+import { store } from './compare.ts'
+import { EventStreams } from './event-streams.ts'
+import { describeMachine } from './machine.ts'
+import { cpuMs, residentBytes } from './process-figures.ts'
+
+export interface WatchersOptions {
+  readonly streams: number
+}
+
+/**
+ * Follows so many tasks at one gateway by server-sent events, each its own: what they cost in memory, and how soon each hears
+ * of its end when all end at about the same time. Then as many follow one task that talks. True when a watcher costs at most
+ * `BYTES_PER_WATCHER_MOST`.
+ */
+export async function watchers({ streams }: WatchersOptions): Promise<boolean> {
+  const machine = describeMachine()
+  const config = { http: { watchersMax: streams + 10 }, queues: { [QUEUE]: { concurrency: 10_000, timeout: '5m' } } }
+  await using forebay = await startForebay({ config })
+  const ids = await submit(forebay.url, streams, '0 0')
+  await sleep(SETTLE_MS)
+  const before = residentBytes(forebay.rig.pid)
+  const results = new Arrivals('result')
+  const each = new EventStreams((name, data) => results.take(name, data))
+  await eachOf(ids, (taskId) => each.open(forebay.url, taskId))
+  await sleep(SETTLE_MS)
+  const bytesEach = (residentBytes(forebay.rig.pid) - before) / streams
+  console.log(`${streams} watchers: ${(bytesEach / 1024).toFixed(1)} KiB each (goal ${BYTES_PER_WATCHER_MOST / 1024})`)
+
+  await using worker = startProcess({
+    name: 'worker',
+    command: process.execPath,
+    args: [WORKER, forebay.grpc, QUEUE],
+  })
+  await worker.line(/ready/)
+  const ends = await results.figures(streams)
+  console.log(`each hears of its own end: ${told(ends)}`)
+  each.close()
+
+  const chunks = new Arrivals('chunk')
+  const same = new EventStreams((name, data) => chunks.take(name, data))
+  const [talking] = (await submit(forebay.url, 1, `${TALKS_AFTER_MS} ${CHUNKS}`)) as [string]
+  await eachOf(
+    Array.from({ length: streams }, () => talking),
+    (taskId) => same.open(forebay.url, taskId),
+  )
+  const cpuBefore = cpuMs(forebay.rig.pid)
+  const fanOut = await chunks.figures(streams * CHUNKS)
+  const cpuMicrosEach = ((cpuMs(forebay.rig.pid) - cpuBefore) * 1_000) / (streams * CHUNKS)
+  console.log(`all hear ${CHUNKS} chunks of one task: ${told(fanOut)}; ${cpuMicrosEach.toFixed(1)} µs of CPU each`)
+  same.close()
+  await store('watchers', { machine, streams, bytesEach, ends, fanOut, cpuMicrosEach })
+  return bytesEach <= BYTES_PER_WATCHER_MOST
+}
+
+const BYTES_PER_WATCHER_MOST = 25 * 1024
+const QUEUE = 'watched'
+const CHUNKS = 20
+/** Long enough that all streams are open. */
+const TALKS_AFTER_MS = 30_000
+const SETTLE_MS = 4_000
+const LANES = 64
+const WORKER = fileURLToPath(new URL('subjects/talking-worker.ts', import.meta.url))
+
+interface Figures {
+  readonly count: number
+  readonly perSecond: number
+  readonly p50Ms: number
+  readonly p99Ms: number
+  readonly maxMs: number
+}
+
+/** How long each event of one name was on its way from the worker's stamp to here. */
+class Arrivals {
+  readonly #name: string
+  readonly #lateMs: number[] = []
+  #firstMs = 0
+  #lastMs = 0
+  #wanted = Number.POSITIVE_INFINITY
+  readonly #all = Promise.withResolvers<void>()
+
+  constructor(name: string) {
+    this.#name = name
+  }
+
+  take(name: string, data: string): void {
+    if (name !== this.#name) return
+    const said = JSON.parse(data) as { text?: string; result?: { text?: string } }
+    const nowNs = process.hrtime.bigint()
+    this.#lateMs.push(Number(nowNs - BigInt((said.text ?? said.result?.text)!)) / 1e6)
+    this.#lastMs = Number(nowNs) / 1e6
+    this.#firstMs ||= this.#lastMs
+    if (this.#lateMs.length >= this.#wanted) this.#all.resolve()
+  }
+
+  async figures(wanted: number): Promise<Figures> {
+    this.#wanted = wanted
+    if (this.#lateMs.length >= wanted) this.#all.resolve()
+    const within = sleep(ALL_WITHIN_MS).then(() => {
+      throw new Error(`only ${this.#lateMs.length} of ${wanted} events came`)
+    })
+    await Promise.race([this.#all.promise, within])
+    const sorted = Float64Array.from(this.#lateMs).sort()
+    const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]!
+    const perSecond = (sorted.length / Math.max(1, this.#lastMs - this.#firstMs)) * 1_000
+    return { count: sorted.length, perSecond, p50Ms: at(0.5), p99Ms: at(0.99), maxMs: at(1) }
+  }
+}
+const ALL_WITHIN_MS = 180_000
+
+function told({ perSecond, p50Ms, p99Ms, maxMs }: Figures): string {
+  return `${Math.round(perSecond)}/s, p50 ${p50Ms.toFixed(0)} ms, p99 ${p99Ms.toFixed(0)} ms, at most ${maxMs.toFixed(0)} ms`
+}
+
+async function submit(url: Forebay['url'], tasks: number, body: string): Promise<readonly string[]> {
+  const pool = new Pool(url, { connections: LANES })
+  const ids: string[] = []
+  await eachOf(Array.from({ length: tasks }), async () => {
+    const path = `/v1/queues/${QUEUE}/tasks`
+    const answer = await pool.request({ method: 'POST', path, headers: { 'content-type': 'text/plain' }, body })
+    if (answer.statusCode !== 202) throw new Error(`the gateway answered ${answer.statusCode}`)
+    ids.push(((await answer.body.json()) as { id: string }).id)
+  })
+  await pool.close()
+  return ids
+}
+
+async function eachOf<T>(items: readonly T[], act: (item: T) => Promise<void>): Promise<void> {
+  let next = 0
+  const lane = async () => {
+    while (next < items.length) await act(items[next++]!)
+  }
+  await Promise.all(Array.from({ length: LANES }, lane))
+}
