@@ -13,6 +13,7 @@
  * - Lane: the results partition that a gateway listens to, written into each task so that its result comes back there.
  * - Dead letter: a task given up on, kept with its whole history.
  */
+import type { LogRecord } from '@forebay/broker'
 import type { ErrorCode } from '@forebay/protocol'
 
 export interface Task {
@@ -63,6 +64,8 @@ export type TaskHeader = readonly [name: string, value: string]
 
 export interface Attempt {
   readonly task: Task
+  /** As it was found in the log. */
+  readonly record: LogRecord
   /** 1 for the first. */
   readonly number: number
   /** The attempt's own time limit: the queue's timeout, or what is left of the task's budget if less. ms */

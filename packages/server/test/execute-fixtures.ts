@@ -38,7 +38,8 @@ export function attemptOf(given: Partial<Task> = {}, over: Partial<Attempt> = {}
     ...PLAIN_TASK,
     ...given,
   }
-  return { task, number: 1, timeoutMs: 10_000, lost: NEVER, output: UNHEARD, ...over }
+  const record = { topic: 't', partition: 0, offset: 0, timestampMs: 0, key: null, value: task.payload, headers: [] }
+  return { task, record, number: 1, timeoutMs: 10_000, lost: NEVER, output: UNHEARD, ...over }
 }
 
 const UNHEARD: OutputSink = { chunk: () => Promise.resolve(true), progress: () => {} }

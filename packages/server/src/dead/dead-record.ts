@@ -15,6 +15,8 @@ export interface DeadLetter {
   readonly atMs: number
   /** Of the task that ended here. Default 0. */
   readonly generation?: number
+  /** Where the letter goes. Default: the dead-letter topic of where the record was found. */
+  readonly topic?: string
   /** Failed attempts, oldest first: keep them with `rememberAttempt`, from a task's first failure on. Default none. */
   readonly history?: readonly AttemptRecord[]
 }
@@ -73,7 +75,7 @@ function compose(
   if (history.length > 0) ours.push(['fb-dead-history', Buffer.from(JSON.stringify(history))])
   if (letter.record.value === null) ours.push(['fb-dead-tombstone', constant('true')])
   for (const cut of cuts) ours.push(['fb-dead-cut', latin1(cut)])
-  return { topic: deadTopic(topic), key, value: value ?? EMPTY, headers: [...headers, ...ours] }
+  return { topic: letter.topic ?? deadTopic(topic), key, value: value ?? EMPTY, headers: [...headers, ...ours] }
 }
 
 /** 'value sha256:<hex>:<bytes>': of the whole, so that it can be known again at its origin. */

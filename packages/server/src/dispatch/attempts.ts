@@ -120,7 +120,8 @@ export class Attempts {
     const { lost } = entry.window
     const output = finisher.output(entry.task, entry.attempts, lost)
     const timeoutMs = Math.min(queue.timeoutMs, budgetLeftMs)
-    const attempt = { task: entry.task, number: entry.attempts, timeoutMs, lost, output }
+    const { task, record } = entry
+    const attempt = { task, record, number: entry.attempts, timeoutMs, lost, output }
     entry.attempt = attempt
     void target.run(attempt).then((outcome) => {
       const said = output.end()

@@ -5,7 +5,6 @@ import type { Finisher } from '../finish/finisher.ts'
 import type { QueueOptions } from '../options.ts'
 import type { Parking, TakenRow } from '../store/parking.ts'
 import type { QueueMeters } from '../telemetry.ts'
-import { dispatchGroup } from '../topics.ts'
 import type { Cancellations } from './cancellations.ts'
 import { CancelledRows } from './cancelled-rows.ts'
 import { DueRows } from './due-rows.ts'
@@ -13,6 +12,7 @@ import type { Entry } from './entry.ts'
 import { ParkedLines } from './parked-lines.ts'
 import { PartitionParking, type ToPark } from './partition-parking.ts'
 import type { PartitionWindow } from './partition-window.ts'
+import type { ReadTask } from './read-task.ts'
 import { RedeliveryGuard } from './redelivery-guard.ts'
 import { type Schedules, startSchedules } from './schedules.ts'
 import type { TaskRoad } from './task-road.ts'
@@ -22,6 +22,8 @@ export interface ParkedWorkDependencies {
   readonly parking: Parking
   readonly broker: Broker
   readonly queue: QueueOptions
+  readonly group: string
+  readonly readTask: ReadTask
   readonly partitions: number
   readonly lanes: number
   readonly finisher: Finisher
@@ -126,9 +128,9 @@ export class ParkedWork {
 
   /** Where the log goes on from: all before is finished for good. */
   async #findCommitted({ partition, lost }: PartitionWindow, guard: RedeliveryGuard): Promise<void> {
-    const { broker, queue, log } = this.#dependencies
+    const { broker, queue, group, log } = this.#dependencies
     try {
-      const states = await broker.inspect({ topics: [queue.topic], group: dispatchGroup(queue.name) })
+      const states = await broker.inspect({ topics: [queue.topic], group })
       const committed = states.find((one) => one.partition === partition)?.committed ?? null
       if (committed !== null && !lost.aborted) guard.raise(committed)
     } catch (error) {

@@ -4,7 +4,6 @@ import type { Target } from '../execute/target.ts'
 import type { Finisher } from '../finish/finisher.ts'
 import { type Running, STOP_GRACE_MS_DEFAULT, type StopOptions, type StopReport } from '../lifecycle.ts'
 import type { QueueOptions } from '../options.ts'
-import { decodeTask } from '../records.ts'
 import type { Parking } from '../store/parking.ts'
 import type { QueueMeters } from '../telemetry.ts'
 import { dispatchGroup } from '../topics.ts'
@@ -14,6 +13,7 @@ import { flowOf } from './flow-of.ts'
 import { HeadBlock } from './head-block.ts'
 import { ParkedWork } from './parked-work.ts'
 import { PartitionWindow } from './partition-window.ts'
+import { type ReadTask, taskReader } from './read-task.ts'
 import { TaskRoad } from './task-road.ts'
 import { WINDOW_BYTES_MAX, WINDOW_RECORDS_MAX } from './window-limits.ts'
 
@@ -33,6 +33,10 @@ export interface DispatcherDependencies {
   readonly random: Random
   readonly log: Logger
   readonly meters: QueueMeters
+  /** The consumer group that keeps the positions. Default: that of the queue's name. */
+  readonly group?: string
+  /** What a record of the topic asks for. Default: the task that it is. */
+  readonly readTask?: ReadTask
 }
 
 export interface QueueDispatcher extends Running {
@@ -58,6 +62,8 @@ export async function startQueueDispatcher(dependencies: DispatcherDependencies)
 class Dispatcher implements QueueDispatcher {
   readonly stopped: Promise<StopReport>
   readonly #dependencies: DispatcherDependencies
+  readonly #group: string
+  readonly #readTask: ReadTask
   readonly #windows = new Map<AbortSignal, PartitionWindow>()
   readonly #road: TaskRoad
   readonly #parkedWork: ParkedWork | null
@@ -74,6 +80,10 @@ class Dispatcher implements QueueDispatcher {
   constructor(dependencies: DispatcherDependencies) {
     const { parking, queue } = dependencies
     this.#dependencies = dependencies
+    const group = dependencies.group ?? dispatchGroup(queue.name)
+    const readTask = dependencies.readTask ?? taskReader(queue, dependencies.lanes)
+    this.#group = group
+    this.#readTask = readTask
     this.stopped = new Promise((resolve) => {
       this.#resolveStopped = resolve
     })
@@ -85,7 +95,15 @@ class Dispatcher implements QueueDispatcher {
     this.#parkedWork =
       parking === null
         ? null
-        : new ParkedWork({ ...dependencies, parking, windows, road: this.#road, idle: () => this.#wakeIdle() })
+        : new ParkedWork({
+            ...dependencies,
+            parking,
+            group,
+            readTask,
+            windows,
+            road: this.#road,
+            idle: () => this.#wakeIdle(),
+          })
     const park = (entry: Entry, dueMs: number) => this.#road.park(entry, 'blocking', dueMs)
     this.#headBlock = new HeadBlock({ ...dependencies, queue: queue.name, park })
   }
@@ -99,7 +117,7 @@ class Dispatcher implements QueueDispatcher {
     try {
       this.#subscription = await broker.consume({
         topics: [queue.topic],
-        group: dispatchGroup(queue.name),
+        group: this.#group,
         windowRecords: WINDOW_RECORDS_MAX,
         windowBytes: WINDOW_BYTES_MAX,
         onAssigned: (assigned) => this.#assigned(assigned),
@@ -183,11 +201,10 @@ class Dispatcher implements QueueDispatcher {
   }
 
   #takeAll(window: PartitionWindow, deliveries: readonly Delivery[]): void {
-    const { queue, lanes } = this.#dependencies
-    const defaults = { queue: queue.name, budgetMs: queue.deadlineMs, lanes }
+    const { queue } = this.#dependencies
     const faults: string[] = []
     for (const delivery of deliveries) {
-      const task = decodeTask(delivery.record, defaults, faults)
+      const task = this.#readTask(delivery.record, faults)
       const entry = entryOfDelivery(window, delivery, task, flowOf(queue.fairness, task))
       if (faults.length > 0) entry.poison = faults.splice(0).join(' ')
       this.#road.arrive(entry)

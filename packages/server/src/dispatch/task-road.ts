@@ -82,11 +82,7 @@ export class TaskRoad implements AttemptSteps, UnparkingSteps {
   }
 
   endedInstead(entry: Entry): boolean {
-    if (entry.record.value === null) {
-      const detail = 'The record has no value: there is nothing to do.'
-      this.endings.end(entry, 'dead', { code: 'TASK_UNDECODABLE', detail })
-    } else if (entry.poison !== null)
-      this.endings.end(entry, 'dead', { code: 'TASK_UNDECODABLE', detail: entry.poison })
+    if (entry.poison !== null) this.endings.end(entry, 'dead', { code: 'TASK_UNDECODABLE', detail: entry.poison })
     else if (this.#dependencies.cancellations.has(entry.task)) this.#settle(entry)
     else if (entry.wish === 'skip') this.skip(entry)
     else return false

@@ -1,7 +1,7 @@
 import { type Backoff, type Broker, backoffMs, type Clock, PublishError, type Random } from '@forebay/broker'
 import type { Logger } from 'pino'
 import type { QueueOptions } from '../options.ts'
-import { decodeTask, LOG_OWNER, taskRecordAgain } from '../records.ts'
+import { LOG_OWNER, taskRecordAgain } from '../records.ts'
 import type { TakenRow } from '../store/parking.ts'
 import type { Task } from '../task.ts'
 import type { Cancellations } from './cancellations.ts'
@@ -11,11 +11,12 @@ import { flowOf } from './flow-of.ts'
 import { withoutHistory } from './parked-history.ts'
 import type { AsOf } from './parked-lines.ts'
 import type { PartitionWindow } from './partition-window.ts'
+import type { ReadTask } from './read-task.ts'
 
 export interface UnparkingDependencies {
   readonly broker: Broker
   readonly queue: QueueOptions
-  readonly lanes: number
+  readonly readTask: ReadTask
   readonly cancellations: Cancellations
   readonly clock: Clock
   readonly random: Random
@@ -142,9 +143,9 @@ export class Unparking {
   }
 
   #entryOf(window: PartitionWindow, row: TakenRow): Entry {
-    const { queue, lanes } = this.#dependencies
+    const { queue, readTask } = this.#dependencies
     const faults: string[] = []
-    const task = decodeTask(row.record, { queue: queue.name, budgetMs: queue.deadlineMs, lanes }, faults)
+    const task = readTask(row.record, faults)
     const entry = entryOfRow(window, row, task, flowOf(queue.fairness, task))
     if (faults.length > 0) entry.poison = faults.join(' ')
     return entry

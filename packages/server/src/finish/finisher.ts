@@ -1,12 +1,4 @@
-import {
-  type Backoff,
-  type Broker,
-  backoffMs,
-  type Clock,
-  PublishError,
-  type Random,
-  type RecordToPublish,
-} from '@forebay/broker'
+import { type Backoff, type Broker, backoffMs, type Clock, type Random } from '@forebay/broker'
 import type { Logger } from 'pino'
 import type { BlobStore } from '../blobs/blob-store.ts'
 import { type DeadLetter, deadRecord } from '../dead/dead-record.ts'
@@ -16,6 +8,7 @@ import { noteRecord, resultRecord } from '../records.ts'
 import type { Note, Result, Task } from '../task.ts'
 import type { Metrics } from '../telemetry.ts'
 import { AttemptOutput } from './attempt-output.ts'
+import { recordKeeper } from './keep-records.ts'
 import { NO_RESULT_TOPICS, type ResultTopics } from './result-topics.ts'
 
 /**
@@ -56,6 +49,7 @@ export function createFinisher(dependencies: FinisherDependencies): Finisher {
   const bytesMax = broker.capabilities.recordBytesMax
   const closed = new AbortController()
   const flood = new FloodLimit(clock)
+  const keep = recordKeeper({ broker, clock, random, log, closed: closed.signal })
   const outputParts = { broker, clock, random, log, closed: closed.signal }
 
   return {
@@ -86,16 +80,6 @@ export function createFinisher(dependencies: FinisherDependencies): Finisher {
     return keep([deadRecord(letter, bytesMax)], letter.taskId, lost)
   }
 
-  /** True when all is durable; false when `lost` aborted first. */
-  async function keep(records: readonly RecordToPublish[], taskId: string, lost: AbortSignal): Promise<boolean> {
-    try {
-      await broker.publish(records)
-      return true
-    } catch (error) {
-      return untilKept(stillMissing(records, error), taskId, lost, error)
-    }
-  }
-
   /** False when `lost` aborted first. */
   async function untilItsTurn({ queue }: DeadLetter, lost: AbortSignal): Promise<boolean> {
     const waitMs = flood.takeTurn(queue)
@@ -122,38 +106,11 @@ export function createFinisher(dependencies: FinisherDependencies): Finisher {
       }
     }
   }
-
-  async function untilKept(
-    missing: readonly RecordToPublish[],
-    taskId: string,
-    lost: AbortSignal,
-    firstError: unknown,
-  ): Promise<boolean> {
-    log.warn({ err: firstError, task: taskId }, 'a result is not in the log yet; trying on')
-    const ended = AbortSignal.any([lost, closed.signal])
-    for (let tries = 1; ; tries++) {
-      try {
-        await clock.sleep(backoffMs(RETRY, tries, random), ended)
-        await broker.publish(missing)
-        log.info({ task: taskId, tries }, 'the result is in the log now')
-        return true
-      } catch (error) {
-        if (ended.aborted) return false
-        missing = stillMissing(missing, error)
-      }
-    }
-  }
 }
 
 const RETRY: Backoff = { firstMs: 50, maxMs: 5_000 }
 /** Left free in a record for key, headers and the log's own framing. */
 export const RECORD_HEADROOM_BYTES = 16 * 1024
-
-/** What a retry must publish again: records that may be in the log already go again too (the first result wins). */
-function stillMissing(records: readonly RecordToPublish[], error: unknown): readonly RecordToPublish[] {
-  if (!(error instanceof PublishError)) return records
-  return error.failed.map((one) => records[one.index]!)
-}
 
 /** A result that no log would take must not be tried for ever: it ends the task in a way that fits. */
 function fits(result: Result, bytesMax: number): Result {

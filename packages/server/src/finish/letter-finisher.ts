@@ -1,0 +1,36 @@
+import { deadRecord } from '../dead/dead-record.ts'
+import { FloodLimit } from '../dead/flood-limit.ts'
+import { AttemptOutput } from './attempt-output.ts'
+import type { Finisher, FinisherDependencies } from './finisher.ts'
+import { recordKeeper } from './keep-records.ts'
+
+export interface LetterFinisherDependencies extends Pick<FinisherDependencies, 'broker' | 'clock' | 'random' | 'log'> {
+  /** Where dead letters go. */
+  readonly deadTopic: string
+}
+
+/** For what nobody waits for the result of: of how it ended only dead letters are kept. Notes go nowhere. */
+export function createLetterFinisher(dependencies: LetterFinisherDependencies): Finisher {
+  const { broker, clock, deadTopic } = dependencies
+  const bytesMax = broker.capabilities.recordBytesMax
+  const closed = new AbortController()
+  const flood = new FloodLimit(clock)
+  const parts = { ...dependencies, closed: closed.signal }
+  const keep = recordKeeper(parts)
+
+  return {
+    async finish(result, _task, letter, lost) {
+      if (letter === null) return true
+      const waitMs = flood.takeTurn(result.queue)
+      if (waitMs > 0) {
+        const ended = AbortSignal.any([lost, closed.signal])
+        await clock.sleep(waitMs, ended).catch(() => {})
+        if (ended.aborted) return false
+      }
+      return keep([deadRecord({ ...letter, topic: deadTopic }, bytesMax)], letter.taskId, lost)
+    },
+    note: () => {},
+    output: (task, attempt, lost) => new AttemptOutput(parts, task, attempt, lost),
+    close: () => closed.abort(),
+  }
+}
