@@ -100,17 +100,20 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
 const CALLERS = 48
 const CALM_MS = 3_000
 const PROGRESS_MS = 15_000
-/** How long tasks may take to end after everything was mended. ms */
+/** So long after everything was mended, and after the last task that was found ended, the others are waited for. ms */
 const DRAIN_MAX_MS = 180_000
 
 /** Reads each task until it has ended; the number of those that have not. */
 async function drain(cluster: Cluster, journal: Journal, dice: Dice, tasks: readonly string[]): Promise<number> {
-  const giveUpAt = performance.now() + DRAIN_MAX_MS
+  let giveUpAt = performance.now() + DRAIN_MAX_MS
   return eachOf(tasks, async (taskId, index) => {
     while (performance.now() < giveUpAt) {
       const request = { urls: cluster.urls, dice, journal, taskId, caller: `drain-${index % READERS}`, waitS: 10 }
       const state = await readTask(request)
-      if (state !== null && ENDED.has(state)) return true
+      if (state !== null && ENDED.has(state)) {
+        giveUpAt = performance.now() + DRAIN_MAX_MS
+        return true
+      }
       await sleep(50)
     }
     return false

@@ -132,21 +132,22 @@ export const oneTaskPerKey: Checker = (history) => {
 /** I-1, in the log: calls under one key that were never answered may not have made a second task either. */
 export const oneTaskPerKeyInLog: Checker = (history) => {
   const records = Map.groupBy(eventsOf(history, 'log.task'), (record) => record.body)
+  const invoked = eventsOf(history, 'submit.invoke')
+  const scopes = new Map<string, Set<string>>()
+  for (const invoke of invoked) {
+    const known = scopes.get(invoke.body) ?? new Set()
+    scopes.set(invoke.body, known.add(scopeOf(history.sharedStore, invoke)))
+  }
   const asked = Map.groupBy(
-    eventsOf(history, 'submit.invoke').filter((invoke) => invoke.idempotencyKey !== null),
+    invoked.filter((invoke) => invoke.idempotencyKey !== null),
     (invoke) => scopeOf(history.sharedStore, invoke),
   )
   const violations: Violation[] = []
   for (const [name, invokes] of asked) {
     const bodies = new Set(invokes.map((invoke) => invoke.body))
     for (const body of bodies) {
-      const gateways = new Set(
-        eventsOf(history, 'submit.invoke')
-          .filter((invoke) => invoke.body === body)
-          .map((invoke) => scopeOf(history.sharedStore, invoke)),
-      )
       const ids = firstBy(records.get(body) ?? [], (record) => record.taskId)
-      if (gateways.size > 1 || ids.size <= 1) continue
+      if (scopes.get(body)!.size > 1 || ids.size <= 1) continue
       violations.push({
         invariant: 'I-1',
         says: `Requests under ${name} made ${ids.size} tasks.`,
