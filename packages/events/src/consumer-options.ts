@@ -1,0 +1,166 @@
+import { type Broker, type Clock, type Random, systemClock, systemRandom } from '@forebay/broker'
+import { ForebayError } from '@forebay/protocol'
+import { type Logger, type QueueOptions, SILENT_LOG, type Store } from '@forebay/server/dispatch'
+import type { EventDefinition, EventOf } from './define-event.ts'
+import { deadTopicOf, type EventLog, type TopicOptions } from './event-log.ts'
+import type { Handler, HandlerContext } from './handler-target.ts'
+
+/** One for each name among the events; of several versions of a name it gets all. */
+export type HandlersOf<Definition extends EventDefinition> = {
+  readonly [Name in Definition['name']]: (
+    event: EventOf<Extract<Definition, { readonly name: Name }>>,
+    context: HandlerContext,
+  ) => unknown
+}
+
+export interface ConsumerOptions<Definition extends EventDefinition = EventDefinition> extends TopicOptions {
+  /**
+   * Not open yet: the consumer opens it, makes sure that the topics of `events` and of dead letters exist, and closes
+   * it. Or a log that several share, which whoever opened it closes.
+   */
+  readonly broker: Broker | EventLog
+  /**
+   * Who reads, together: each event goes to one member of the group, and every group gets all. A new group begins at the
+   * earliest event that is kept. Letters, digits, _ and -.
+   */
+  readonly group: string
+  /** Several versions of a name may stand side by side: each record is read by the schema of its own. */
+  readonly events: readonly Definition[]
+  readonly handlers: HandlersOf<Definition>
+  /** 'key' (default): of one key one at a time, in the order of the log, through all retries. 'none': as they come. */
+  readonly order?: 'key' | 'none'
+  /** Handlers that run at once in this process, whatever the number of partitions. Default 64. */
+  readonly concurrency?: number
+  readonly retry?: RetryGiven
+  /** Longest attempt; then its signal aborts. Default 30 s. ms */
+  readonly timeoutMs?: number
+  /** What becomes of an event whose attempts are used up. Default 'dead'; 'park' halts its key, and needs a `store`. */
+  readonly onExhausted?: 'dead' | 'park'
+  /** What becomes of an event whose type nobody here handles. Default 'skip': others may share the topic. */
+  readonly unknown?: 'skip' | 'dead'
+  /**
+   * Where events wait that have to wait longer than 5 s, so that they do not fill the window of their partition; open,
+   * and closed by whoever opened it. Default: they wait in the window, 2,000 events of a partition at most.
+   */
+  readonly store?: Store
+  /** Default: none. */
+  readonly log?: Logger
+  readonly clock?: Clock
+  readonly random?: Random
+}
+
+export interface RetryGiven {
+  /** In all. Default 5. */
+  readonly attemptsMax?: number
+  /** From the first attempt on; no further attempt starts later. Default 10 min. ms */
+  readonly withinMs?: number
+  /** First backoff; doubles with each attempt, with full jitter. Default 200 ms. */
+  readonly backoffMs?: number
+  /** Default 30 s. ms */
+  readonly backoffMaxMs?: number
+}
+
+/** The same without the types of what each handler gets. */
+export interface UntypedOptions extends Omit<ConsumerOptions, 'handlers'> {
+  readonly handlers: Readonly<Record<string, Handler>>
+}
+
+export interface ResolvedConsumer
+  extends Required<Omit<UntypedOptions, 'store' | 'retry' | 'partitions' | 'retentionMs'>> {
+  readonly retry: Required<RetryGiven>
+  readonly store: Store | null
+}
+
+/** Throws CONFIG_INVALID that names every field at fault. */
+export function resolveConsumer(given: UntypedOptions): ResolvedConsumer {
+  const resolved = { ...DEFAULTS, ...given, retry: { ...RETRY_DEFAULT, ...given.retry }, store: given.store ?? null }
+  const faults = [...nameFaults(given), ...numberFaults(resolved), ...parkingFaults(resolved)]
+  if (faults.length > 0) throw new ForebayError('CONFIG_INVALID', `createConsumer: ${faults.join('; ')}.`)
+  return resolved
+}
+
+/** The queue that one topic is to its group. */
+export function queueOf(topic: string, partitions: number, resolved: ResolvedConsumer): QueueOptions {
+  const { group, order, timeoutMs, onExhausted, retry } = resolved
+  return {
+    name: subscriptionOf(topic, group),
+    topic,
+    order,
+    timeoutMs,
+    onExhausted,
+    partitions,
+    retry: { ...retry, jitter: 'full', on: null, budget: null },
+    // Bounded by `concurrency`, over all topics together.
+    concurrency: Number.MAX_SAFE_INTEGER,
+    deadlineMs: NEVER_MS,
+    target: { kind: 'workers' },
+    route: null,
+    key: null,
+    rate: null,
+    perKey: { concurrency: null, rate: null },
+    fairness: null,
+    breaker: null,
+    onClientGone: 'continue',
+    schedule: [],
+    idempotency: { required: false, windowMs: 0 },
+    resultTopic: null,
+    schema: null,
+    bodyBytesMax: 0,
+  }
+}
+
+/** The name of a group on one topic: where its position is kept, and what is parked of it. */
+export function subscriptionOf(topic: string, group: string): string {
+  return `${group}.${topic}`
+}
+
+/** Events do not expire. A hundred years, ms */
+export const NEVER_MS = 100 * 365 * 86_400_000
+
+const DEFAULTS = {
+  order: 'key' as const,
+  concurrency: 64,
+  timeoutMs: 30_000,
+  onExhausted: 'dead' as const,
+  unknown: 'skip' as const,
+  log: SILENT_LOG,
+  clock: systemClock,
+  random: systemRandom,
+}
+const RETRY_DEFAULT = { attemptsMax: 5, withinMs: 600_000, backoffMs: 200, backoffMaxMs: 30_000 }
+
+/** Without dots: the name of a dead-letter topic must tell topic and group. */
+const GROUP = /^[A-Za-z0-9][\w-]{0,99}$/
+const TOPIC_CHARS_MAX = 249
+
+function nameFaults({ group, events, handlers }: UntypedOptions): string[] {
+  const faults: string[] = []
+  if (!GROUP.test(group)) faults.push(`group: use up to 100 letters, digits, _ and -, got ${JSON.stringify(group)}`)
+  if (events.length === 0) faults.push('events: name one at least')
+  const names = new Set(events.map(({ name }) => name))
+  for (const name of names) {
+    if (typeof handlers[name] !== 'function') faults.push(`handlers: ${name} has none`)
+    const versions = events.filter((one) => one.name === name).map(({ version }) => version)
+    if (new Set(versions).size < versions.length) faults.push(`events: a version of ${name} stands there twice`)
+  }
+  for (const name of Object.keys(handlers))
+    if (!names.has(name)) faults.push(`handlers: ${name} is not among the events`)
+  for (const topic of new Set(events.map((one) => one.topic))) {
+    if (deadTopicOf(topic, group).length > TOPIC_CHARS_MAX)
+      faults.push(`group: its dead letters of ${topic} have too long a name`)
+  }
+  return faults
+}
+
+function numberFaults({ concurrency, timeoutMs, retry }: ResolvedConsumer): string[] {
+  const numbers = { concurrency, timeoutMs, 'retry.attemptsMax': retry.attemptsMax, 'retry.withinMs': retry.withinMs }
+  const durations = { 'retry.backoffMs': retry.backoffMs, 'retry.backoffMaxMs': retry.backoffMaxMs }
+  return Object.entries({ ...numbers, ...durations })
+    .filter(([, value]) => !(Number.isSafeInteger(value) && value > 0))
+    .map(([field, value]) => `${field}: must be a whole number above 0, got ${value}`)
+}
+
+function parkingFaults({ onExhausted, store }: ResolvedConsumer): string[] {
+  if (onExhausted === 'park' && store === null) return ['onExhausted: to park, name a store']
+  return store !== null && store.parking === null ? ['store: it keeps no parked work'] : []
+}
