@@ -37,6 +37,27 @@ test('of two gateways on one store one makes each call', async (t) => {
   assert.deepEqual([called.length, new Set(called).size], [200, 200])
 })
 
+test('the end of a new life is another call: who drops what it has had by its id hears it too', async (t) => {
+  const rig = await open(t)
+  let generation = 0
+  const called: string[] = []
+  const send: Send = async ({ headers }) => {
+    called.push(headers['webhook-id']!)
+    return { kind: 'answered', status: 204, retryAfter: undefined }
+  }
+  const readTask: ReadTask = (taskId) => rig.read('succeeded', rig.clock.wallMs(), taskId, generation)
+  await rig.register(1)
+  await rig.end(1)
+  const deliverer = rig.deliverer({ send, readTask })
+  deliverer.start()
+  const [row] = await rig.until((rows) => rows.every(({ state }) => state === 'delivered'))
+  generation = 1
+  await rig.end(1, generation)
+  rig.clock.skip(MAX_LEASE_MS)
+  await rig.until(() => called.length === 2)
+  assert.deepEqual(called, [row!.id, `${row!.id}.1`])
+})
+
 test('what a gateway was doing when it was cut off another does when the lease is over', async (t) => {
   const rig = await open(t)
   await rig.register(3)
@@ -173,8 +194,8 @@ async function open(t: TestContext) {
     await store.close()
     rmSync(dir, { recursive: true })
   })
-  const read = async (state: 'succeeded' | 'pending', finishedAtMs: number | null, taskId = 't0') => {
-    const view = { taskId, queue: 'q', owner: 'carl', attempts: 1, generation: 0, finishedAtMs, fault: null, state }
+  const read = async (state: 'succeeded' | 'pending', finishedAtMs: number | null, taskId = 't0', generation = 0) => {
+    const view = { taskId, queue: 'q', owner: 'carl', attempts: 1, generation, finishedAtMs, fault: null, state }
     const id = { id: taskId, queue: 'q', lane: 0, acceptedAtMs: 0, deadlineAtMs: 1 }
     return { id, view: { ...view, payload: Buffer.from('x'), contentType: 'text/plain' } }
   }
@@ -189,13 +210,24 @@ async function open(t: TestContext) {
         await store.callbacks!.register({ ...about, id, url: `https://hooks.example.com/${index}`, keepUntilMs })
       }
     },
-    async end(count: number): Promise<void> {
-      const entries = Array.from({ length: count }, (_, offset) => {
-        const about = { taskId: `t${offset}`, queue: 'q', owner: 'carl', attempts: 1, generation: 0 }
+    async end(count: number, generation = 0): Promise<void> {
+      const from = generation * count
+      const entries = Array.from({ length: count }, (_, index) => {
+        const about = { taskId: `t${index}`, queue: 'q', owner: 'carl', attempts: 1, generation }
         const end = { state: 'succeeded', payload: Buffer.from('x'), contentType: 'text/plain' } as const
-        return { kind: 'result', offset, result: { ...about, finishedAtMs: clock.wallMs(), end } } as const
+        return {
+          kind: 'result',
+          offset: from + index,
+          result: { ...about, finishedAtMs: clock.wallMs(), end },
+        } as const
       })
-      await store.apply({ topic: RESULTS_TOPIC, partition: 0, from: null, next: count, entries })
+      await store.apply({
+        topic: RESULTS_TOPIC,
+        partition: 0,
+        from: from === 0 ? null : from,
+        next: from + count,
+        entries,
+      })
     },
     deliverer(given: { taker?: string; send: Send; readTask?: ReadTask; options?: WebhookOptions }) {
       const { taker = 'one', send, options = OPTIONS } = given

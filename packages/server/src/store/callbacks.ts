@@ -54,7 +54,7 @@ export interface Callbacks {
 }
 
 export interface CallbackToRegister {
-  /** Names the callback for ever and is the `webhook-id` of every try: 'cb_' and 26 characters. */
+  /** Names the callback for ever: 'cb_' and 26 characters. The `webhook-id` of every try; of a redriven task with its generation. */
   readonly id: string
   readonly taskId: string
   readonly owner: string

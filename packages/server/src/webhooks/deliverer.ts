@@ -188,7 +188,10 @@ class CallbackDeliverer implements Deliverer {
       return { kind: 'failed', detail: toForebayError(thrown).message }
     }
     const body = webhookMessage(read)
-    const headers = webhookHeaders({ id, secrets, wallMs: clock.wallMs() }, body)
+    // Who drops what it has had by its id must not drop the end of a new life.
+    const { generation } = read.view
+    const webhookId = generation === 0 ? id : `${id}.${generation}`
+    const headers = webhookHeaders({ id: webhookId, secrets, wallMs: clock.wallMs() }, body)
     return send({ url: target, headers, body }, this.#cut.signal)
   }
 
