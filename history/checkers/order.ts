@@ -44,7 +44,10 @@ export const begunInOrder: Checker = (history) => {
   return violations
 }
 
-/** O-3 and more: a task of a key is begun only when the end of each earlier one is in the log. */
+/**
+ * O-3 and more: a task of a key is begun only when the end of each earlier one is in the log. One that expired and never
+ * ran holds nobody up: whoever comes to it later finds it expired as well.
+ */
 export const begunAfterEnds: Checker = (history) => {
   const starts = firstBy(eventsOf(history, 'exec.start'), lifeOf)
   const results = firstBy(eventsOf(history, 'log.result'), lifeOf)
@@ -62,7 +65,9 @@ export const begunAfterEnds: Checker = (history) => {
           witness: [open, record, start, ...(result === undefined ? [] : [result])],
         })
       }
-      const until = results.get(lifeOf(record))?.t ?? Number.POSITIVE_INFINITY
+      const result = results.get(lifeOf(record))
+      if (result?.state === 'expired' && start === undefined) continue
+      const until = result?.t ?? Number.POSITIVE_INFINITY
       if (until > openUntil) {
         openUntil = until
         open = record
