@@ -33,18 +33,19 @@ export interface EventOptions<Data, Version extends number = number> {
   readonly key?: (data: Data) => string | null
 }
 
+// An `EventSchema` first: by its type any object could be a TypeBox schema.
 /**
  * Says once what an event is: `schema` is a TypeBox schema (a JSON Schema that knows its TypeScript type), or an
  * `EventSchema` of another format. Throws CONFIG_INVALID for a name, version or topic that cannot be one.
  */
-export function defineEvent<const Name extends string, const Schema extends TSchema, const Version extends number = 1>(
-  name: Name,
-  options: EventOptions<Static<Schema>, Version> & { readonly schema: Schema },
-): EventDefinition<Name, Static<Schema>, Version>
 export function defineEvent<const Name extends string, Data, const Version extends number = 1>(
   name: Name,
   options: EventOptions<Data, Version> & { readonly schema: EventSchema<Data> },
 ): EventDefinition<Name, Data, Version>
+export function defineEvent<const Name extends string, const Schema extends TSchema, const Version extends number = 1>(
+  name: Name,
+  options: EventOptions<Static<Schema>, Version> & { readonly schema: Schema },
+): EventDefinition<Name, Static<Schema>, Version>
 export function defineEvent<Data>(
   name: string,
   options: EventOptions<Data> & { readonly schema: TSchema | EventSchema<Data> },

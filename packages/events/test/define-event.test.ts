@@ -48,7 +48,10 @@ test('types: the data of a definition is known where it is published and where i
     void event.data.email
     return event.version === 1 ? [name, event.data.email] : [name, event.data.address.email]
   }
-  const data: DataOf<typeof verified> = { userId: 'u' }
+  const same = defineEvent('same', { version: 3, schema: verified.schema, key: ({ userId }) => userId })
+  const version: 3 = same.version
+  assert.equal(version, 3)
+  const data: DataOf<typeof verified> & DataOf<typeof same> = { userId: 'u' }
   assert.equal(typeof publish, 'function')
   assert.equal(typeof handle, 'function')
   assert.equal(verified.keyOf(data), 'u')

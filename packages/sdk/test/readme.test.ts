@@ -13,6 +13,7 @@ const GIVEN = `
 declare function resize(image: Uint8Array, signal: AbortSignal): Promise<Uint8Array>
 declare const image: Uint8Array
 declare const upload: { id: string }
+declare function sendWelcome(email: string): Promise<void>
 `
 
 test("the README's TypeScript keeps to the types of the SDK", () => {
