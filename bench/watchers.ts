@@ -53,9 +53,38 @@ export async function watchers({ streams }: WatchersOptions): Promise<boolean> {
   const cpuMicrosEach = ((cpuMs(forebay.rig.pid) - cpuBefore) * 1_000) / (streams * CHUNKS)
   console.log(`all hear ${CHUNKS} chunks of one task: ${told(fanOut)}; ${cpuMicrosEach.toFixed(1)} µs of CPU each`)
   same.close()
-  await store('watchers', { machine, streams, bytesEach, ends, fanOut, cpuMicrosEach })
+
+  const herd = await comeBack(forebay, streams)
+  console.log(
+    `killed with ${streams} watchers: ready again after ${herd.readyS.toFixed(1)} s, the last is back ${herd.backS.toFixed(1)} s later`,
+  )
+  await store('watchers', { machine, streams, bytesEach, ends, fanOut, cpuMicrosEach, herd })
   return bytesEach <= BYTES_PER_WATCHER_MOST
 }
+
+/** All follow tasks of their own; the gateway dies, and all come at once when it is there again. */
+async function comeBack(
+  forebay: Forebay,
+  streams: number,
+): Promise<{ readonly readyS: number; readonly backS: number }> {
+  const ids = await submit(forebay.url, streams, `${OUTLIVES_MS} 0`)
+  const before = new EventStreams(() => {})
+  await eachOf(ids, (taskId) => before.open(forebay.url, taskId))
+  const killedAt = performance.now()
+  await forebay.kill9()
+  before.close()
+  await forebay.start()
+  const readyAt = performance.now()
+  const after = new EventStreams(() => {})
+  await eachOf(ids, (taskId) => after.open(forebay.url, taskId), HERD)
+  after.close()
+  return { readyS: (readyAt - killedAt) / 1_000, backS: (performance.now() - readyAt) / 1_000 }
+}
+
+/** Nobody ends while the herd comes back. */
+const OUTLIVES_MS = 240_000
+/** Connections that are opened at once. */
+const HERD = 2_000
 
 const BYTES_PER_WATCHER_MOST = 25 * 1024
 const QUEUE = 'watched'
@@ -129,10 +158,10 @@ async function submit(url: Forebay['url'], tasks: number, body: string): Promise
   return ids
 }
 
-async function eachOf<T>(items: readonly T[], act: (item: T) => Promise<void>): Promise<void> {
+async function eachOf<T>(items: readonly T[], act: (item: T) => Promise<void>, lanes = LANES): Promise<void> {
   let next = 0
   const lane = async () => {
     while (next < items.length) await act(items[next++]!)
   }
-  await Promise.all(Array.from({ length: LANES }, lane))
+  await Promise.all(Array.from({ length: lanes }, lane))
 }

@@ -6,8 +6,9 @@ export const ACCEPT_MUTANTS: readonly Mutant[] = [
   {
     name: 'the caller is told "kept" before the log has it',
     file: SUBMIT,
-    find: '    await append(task, queue, claim, expectation)\n',
-    replace: '    void append(task, queue, claim, expectation).catch(() => {})\n',
+    find: '    await append(task, queue, claim, expectation).catch(async (thrown: unknown) => {\n',
+    replace: `    void append(task, queue, claim, expectation).catch(() => {})
+    await Promise.resolve().catch(async (thrown: unknown) => {\n`,
     caughtBy: ['D-1'],
     seedsMax: 10,
   },
@@ -22,9 +23,9 @@ export const ACCEPT_MUTANTS: readonly Mutant[] = [
   {
     name: 'the record goes to the log before its idempotency key is claimed',
     file: SUBMIT,
-    find: '      const reservation = await reserve(claim, task.id, submission)\n',
+    find: '      const reservation = await reserve(claim, task.id, submission, callback)\n',
     replace: `      await append(task, queue, null, null)
-      const reservation = await reserve(claim, task.id, submission)\n`,
+      const reservation = await reserve(claim, task.id, submission, callback)\n`,
     caughtBy: ['I-1', 'D-3'],
     seedsMax: 10,
   },

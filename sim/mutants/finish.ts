@@ -3,7 +3,7 @@ import type { Mutant } from './mutant.ts'
 export const FINISH_MUTANTS: readonly Mutant[] = [
   {
     name: 'a result that the log did not take is not sent again',
-    file: 'packages/server/src/finish/finisher.ts',
+    file: 'packages/server/src/finish/keep-records.ts',
     find: '      return untilKept(stillMissing(records, error), taskId, lost, error)\n',
     replace: '      return error !== null\n',
     caughtBy: ['C-1', 'C-2', 'D-2', 'L-1'],
@@ -21,9 +21,11 @@ export const FINISH_MUTANTS: readonly Mutant[] = [
     name: 'a dead letter goes to the log after its result',
     file: 'packages/server/src/finish/finisher.ts',
     find: `      if (letter !== null && !(await keepLetter(letter, lost))) return false
-      return keep([resultRecord(kept, lane)], kept.taskId, lost)
+      const record = resultRecord(kept, task.lane)
+      const copy = resultTopics.copy(kept, task)
+      return keep(copy === null ? [record] : [record, copy], kept.taskId, lost)
 `,
-    replace: `      if (!(await keep([resultRecord(kept, lane)], kept.taskId, lost))) return false
+    replace: `      if (!(await keep([resultRecord(kept, task.lane)], kept.taskId, lost))) return false
       return letter === null || keepLetter(letter, lost)
 `,
     caughtBy: ['R-3'],
