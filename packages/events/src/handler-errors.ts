@@ -39,9 +39,18 @@ export type Refusal =
  * FinalError means DeadError, as nobody waits for an answer.
  */
 export function refusalOf(thrown: unknown): Refusal {
-  if (!(thrown instanceof Error)) return { then: 'retry', message: `The handler threw ${String(thrown)}.`, afterMs: 0 }
-  const message = `${thrown.name}: ${thrown.message}`
+  if (!(thrown instanceof Error)) return { then: 'retry', message: `The handler threw ${shown(thrown)}.`, afterMs: 0 }
+  const message = `${shown(thrown.name)}: ${shown(thrown.message)}`
   if (thrown.name === 'DeadError' || thrown.name === 'FinalError') return { then: 'dead', message }
-  const afterMs = 'afterMs' in thrown && Number.isFinite(thrown.afterMs) ? Math.max(0, Number(thrown.afterMs)) : 0
-  return { then: 'retry', message, afterMs }
+  const afterMs = 'afterMs' in thrown && typeof thrown.afterMs === 'number' ? thrown.afterMs : 0
+  return { then: 'retry', message, afterMs: afterMs > 0 && afterMs < Number.POSITIVE_INFINITY ? afterMs : 0 }
+}
+
+/** Anything can be thrown, also what has no text. */
+function shown(value: unknown): string {
+  try {
+    return String(value)
+  } catch {
+    return typeof value
+  }
 }

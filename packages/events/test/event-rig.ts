@@ -62,8 +62,12 @@ export async function openRig({ partitions = 1 }: { readonly partitions?: number
 }
 
 /** Resolves when `condition` holds; asks again whenever the loop turns. */
-export async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 2))
+export async function until(condition: () => boolean, patienceMs = 30_000): Promise<void> {
+  const giveUpAtMs = performance.now() + patienceMs
+  while (!condition()) {
+    if (performance.now() > giveUpAtMs) throw new Error(`Not in time: ${condition}`)
+    await new Promise((resolve) => setTimeout(resolve, 2))
+  }
 }
 
 export function headersOf({ headers }: LogRecord): Record<string, string> {
