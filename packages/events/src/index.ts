@@ -6,8 +6,22 @@ export type { EncodedEvent, Event, EventToPublish } from './event.ts'
 export { deadTopicOf, type EventLog, type EventLogOptions, openEventLog, type TopicOptions } from './event-log.ts'
 export { AttemptAborted, DeadError, RetryError } from './handler-errors.ts'
 export type { HandlerContext } from './handler-target.ts'
+export type { EventIdentity, InboxOptions } from './inbox/inbox-options.ts'
+export { type PostgresInbox, postgresInbox } from './inbox/postgres-inbox.ts'
 export { jsonSchema } from './json-schema.ts'
 export { fromRecord, toRecord } from './kafka-binding.ts'
+export type { OutboxOptions } from './outbox/outbox-options.ts'
+export type { OutboxLag, OutboxRow, OutboxRows } from './outbox/outbox-rows.ts'
+export {
+  type PostgresOutbox,
+  type PostgresOutboxOptions,
+  type PostgresRowsOptions,
+  postgresOutbox,
+} from './outbox/postgres-outbox.ts'
+export type { PostgresListener } from './outbox/postgres-rows.ts'
+export { createRelay, type Relay, type RelayCounts } from './outbox/relay.ts'
+export type { RelayOptions } from './outbox/relay-options.ts'
+export type { PostgresConnections, PostgresStatement, PostgresTransaction } from './postgres-client.ts'
 export { createProducer, type Producer, type ProducerOptions, type Published } from './producer.ts'
 export type { EventSchema } from './schema.ts'
 export { readStructured } from './structured.ts'
