@@ -35,6 +35,7 @@ test('under any mix of failures, dead letters and restarts every event ends, and
       const running = new Map<string, string>()
       const failed = new Map<string, number>()
       const ended: string[] = []
+      const overlaps: string[] = []
       let calls = 0
       const start = () =>
         rig.consume({
@@ -44,7 +45,8 @@ test('under any mix of failures, dead letters and restarts every event ends, and
           handlers: {
             user_account_verified: async ({ id, key }) => {
               calls++
-              assert.equal(running.get(key!), undefined, 'two of one key at once')
+              const other = running.get(key!)
+              if (other !== undefined) overlaps.push(`${other} and ${id}`)
               running.set(key!, id)
               const { failures, end, turns } = given[Number(id.slice(2))]!
               for (let turn = 0; turn < turns; turn++) await new Promise(setImmediate)
@@ -78,6 +80,7 @@ test('under any mix of failures, dead letters and restarts every event ends, and
       const dead = new Set(letters.map((letter) => headersOf(letter).ce_id!))
       assert.deepEqual([...dead].toSorted(), wanted('dead').toSorted())
       assert.deepEqual([...new Set(ended)].toSorted(), wanted('done').toSorted())
+      assert.deepEqual(overlaps, [], 'two of one key at once')
       for (const key of ['a', 'b', 'c', 'd']) {
         const ofKey = [...new Set(ended)].map((id) => Number(id.slice(2))).filter((index) => given[index]!.key === key)
         assert.deepEqual(
