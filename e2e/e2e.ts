@@ -6,7 +6,7 @@ const known = readdirSync(import.meta.dirname, { withFileTypes: true })
   .map((entry) => entry.name)
 const given = process.argv.slice(2)
 const wanted = given.filter((name) => name !== '--long')
-if (wanted.length < given.length) process.env.FOREBAY_E2E_LONG = '1'
+if (wanted.length < given.length) process.env.E2E_LONG = '1'
 const unknown = wanted.filter((name) => !known.includes(name))
 if (wanted.length === 0 || unknown.length > 0) {
   if (unknown.length > 0) console.error(`There is no run called ${unknown.join(', ')}.`)

@@ -276,6 +276,8 @@ const PROMISED: ReadonlySet<string> = new Set([
   'HTTP 504',
   'gRPC UNAVAILABLE',
   'gRPC DEADLINE_EXCEEDED',
+  // nginx resets a stream whose gateway died in the middle of its answer; ours would name a code of the table.
+  'gRPC INTERNAL',
   'stream broken',
   'stream ended',
   'socket closed',

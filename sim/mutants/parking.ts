@@ -31,7 +31,7 @@ export const PARKING_MUTANTS: readonly Mutant[] = [
     find: '    let missing = rows\n',
     replace: '    let missing = rows\n    for (const { row } of rows) this.#gone(window, row)\n',
     caughtBy: ['D-2', 'L-1'],
-    seedsMax: 300,
+    seedsMax: 1_000,
   },
   {
     name: 'a task is settled before it is durably parked',
