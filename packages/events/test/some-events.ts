@@ -40,3 +40,12 @@ export function encoded(over: Partial<EncodedEvent> = {}): EncodedEvent {
     ...over,
   }
 }
+
+/** For tests that share a Kafka: a topic of their own. */
+export function countedOn(topic: string) {
+  return defineEvent('counted', {
+    topic,
+    key: ({ counter }) => counter,
+    schema: Type.Object({ counter: Type.String(), value: Type.Integer() }),
+  })
+}
