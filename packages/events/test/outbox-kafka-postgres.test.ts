@@ -12,7 +12,7 @@ import { type Postgres, startPostgres } from '../../../scripts/rig/postgres.ts'
 import { idOf, openPostgresOutbox } from './outbox-rig.ts'
 import { countedOn } from './some-events.ts'
 
-const isLong = process.env.FOREBAY_E2E_LONG === '1'
+const isLong = process.env.E2E_LONG === '1'
 const TRANSACTIONS = isLong ? 50_000 : 2_000
 const WRITERS = 8
 const COUNTERS = 40
