@@ -111,7 +111,7 @@ async function measure(
   let failed = 0
   const began = performance.now()
   const all = Array.from({ length: count }, async (_, number) => {
-    await sleep((number * 1_000) / perSecond - (performance.now() - began))
+    await sleep(Math.max(0, (number * 1_000) / perSecond - (performance.now() - began)))
     try {
       const stamp = BigInt(await once())
       lateMs.push(Number(process.hrtime.bigint() - stamp) / 1e6)
