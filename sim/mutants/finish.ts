@@ -4,7 +4,7 @@ export const FINISH_MUTANTS: readonly Mutant[] = [
   {
     name: 'a result that the log did not take is not sent again',
     file: 'packages/server/src/finish/keep-records.ts',
-    find: '      return untilKept(stillMissing(records, error), taskId, lost, error)\n',
+    find: '      return untilKept(kind.stillMissing(records, error), taskId, lost, error)\n',
     replace: '      return error !== null\n',
     caughtBy: ['C-1', 'C-2', 'D-2', 'L-1'],
     seedsMax: 20,

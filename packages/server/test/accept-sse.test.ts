@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { connect } from 'node:net'
 import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { SSE_RESULT_BYTES_MAX } from '../src/accept/sse-events.ts'
 import { SSE_HEARTBEAT_MS, SSE_STUCK_MS } from '../src/accept/sse-stream.ts'
+import { RESULT_BESIDE_TASK_BYTES_MAX } from '../src/body-text.ts'
 import { noteRecord, outputRecord } from '../src/records.ts'
 import { ManualClock } from '../src/store/contract/manual-clock.ts'
 import type { Output, Result } from '../src/task.ts'
@@ -110,7 +110,7 @@ test('bytes that are no text come as base64, and a large result only as its link
   const id = await submit(rig)
   const smile = Buffer.from('🙂')
   await say(rig, id, { bytes: smile.subarray(0, 2) }, { bytes: smile.subarray(2) }, { bytes: Buffer.from('\ufeff✓') })
-  const large = Buffer.alloc(SSE_RESULT_BYTES_MAX + 1, 'x')
+  const large = Buffer.alloc(RESULT_BESIDE_TASK_BYTES_MAX + 1, 'x')
   await rig.end(id, succeeded(large))
   const events = await (await follow(rig, id)).until(null)
   const chunks = events

@@ -1,3 +1,4 @@
+import { textOf } from '../body-text.ts'
 import { isoTime } from '../iso-time.ts'
 import { OCTET_STREAM } from '../records.ts'
 import type { ParkedRow, ParkedSummary } from '../store/parking.ts'
@@ -13,7 +14,10 @@ export function parkedRowView(row: ParkedRow): object {
   const { offset, value, headers } = row.record
   const bytes = value ?? new Uint8Array()
   const text = textOf(bytes)
-  const header = (name: string) => textOf(headers.find((one) => one[0] === name)?.[1] ?? null)
+  const header = (name: string) => {
+    const found = headers.find((one) => one[0] === name)
+    return found === undefined ? null : textOf(found[1])
+  }
   const blob = header('fb-blob')
   return {
     ...common(row),
@@ -45,14 +49,3 @@ function common(row: Omit<ParkedRow, 'record'>) {
     partition: row.partition,
   }
 }
-
-function textOf(bytes: Uint8Array | null): string | null {
-  if (bytes === null) return null
-  try {
-    return UTF_8.decode(bytes)
-  } catch {
-    return null
-  }
-}
-
-const UTF_8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })

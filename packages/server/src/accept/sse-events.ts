@@ -1,11 +1,8 @@
-import { isUtf8 } from 'node:buffer'
+import { bodyData, RESULT_BESIDE_TASK_BYTES_MAX } from '../body-text.ts'
 import type { WatchEvent } from '../reply/replies.ts'
 import { taskBody } from './http-answers.ts'
 import type { TaskIdParts } from './task-id.ts'
 import { positionAfter } from './watching.ts'
-
-/** Larger results are not part of the `result` event, which then has their link only. bytes */
-export const SSE_RESULT_BYTES_MAX = 64 * 1024
 
 /** Written while nothing happens, so that proxies and readers know that the stream lives. */
 export const HEARTBEAT = ':\n\n'
@@ -49,17 +46,12 @@ export function dataOf(id: TaskIdParts, event: WatchEvent): string {
   const task = taskBody({ id, view: event.view })
   if (event.kind === 'state' || event.view.state !== 'succeeded') return JSON.stringify(task)
   const { payload, contentType, blob } = event.view
-  if (payload === null || blob !== undefined || payload.length > SSE_RESULT_BYTES_MAX) return JSON.stringify(task)
+  if (payload === null || blob !== undefined || payload.length > RESULT_BESIDE_TASK_BYTES_MAX)
+    return JSON.stringify(task)
   return JSON.stringify({ ...task, result: { contentType, ...bodyData(payload) } })
 }
 
 function outputData({ attempts, chunks, content }: Extract<WatchEvent, { readonly kind: 'output' }>): object {
   if (content.kind === 'progress') return { attempt: attempts, fraction: content.fraction, message: content.message }
   return { attempt: attempts, chunk: chunks, contentType: content.contentType, ...bodyData(content.payload) }
-}
-
-/** A character that is cut in two by the end of a chunk makes both of them base64: bytes arrive as they were. */
-function bodyData(payload: Uint8Array): { readonly text: string } | { readonly base64: string } {
-  const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength)
-  return isUtf8(bytes) ? { text: bytes.toString('utf8') } : { base64: bytes.toString('base64') }
 }

@@ -17,6 +17,20 @@ export class FloodLimit {
     this.#clock = clock
   }
 
+  /**
+   * Resolves true when the next letter of this queue may be written, false where one of `ends` aborts first. `waits` is told
+   * of one that has to wait, and of its end.
+   */
+  async turn(queue: string, ends: AbortSignal[], waits: (change: 1 | -1) => void = () => {}): Promise<boolean> {
+    const waitMs = this.takeTurn(queue)
+    if (waitMs === 0) return true
+    const ended = AbortSignal.any(ends)
+    waits(1)
+    await this.#clock.sleep(waitMs, ended).catch(() => {})
+    waits(-1)
+    return !ended.aborted
+  }
+
   /** How long the next letter of this queue has to wait; 0 for not at all. Its turn is taken by asking. ms */
   takeTurn(queue: string): number {
     const nowMs = this.#clock.monotonicMs()

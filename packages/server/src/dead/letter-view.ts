@@ -1,4 +1,5 @@
 import type { LogRecord } from '@forebay/broker'
+import { textOf } from '../body-text.ts'
 import { isoTime } from '../iso-time.ts'
 import type { LetterFound, LetterHistogram, LetterSummary } from './dead-letters.ts'
 import type { DryRun } from './dry-run.ts'
@@ -103,13 +104,4 @@ function base64(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString('base64')
 }
 
-function textOf(bytes: Uint8Array): string | null {
-  try {
-    return UTF_8.decode(bytes)
-  } catch {
-    return null
-  }
-}
-
-const UTF_8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 const EMPTY = Buffer.alloc(0)

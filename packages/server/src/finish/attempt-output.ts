@@ -1,25 +1,7 @@
-import {
-  type Backoff,
-  type Broker,
-  backoffMs,
-  type Clock,
-  PublishError,
-  type Random,
-  type RecordToPublish,
-  type Timer,
-} from '@forebay/broker'
-import type { Logger } from 'pino'
+import type { RecordToPublish, Timer } from '@forebay/broker'
 import { outputRecord } from '../records.ts'
 import { type Output, type OutputSink, PROGRESS_EVERY_MS, type Task } from '../task.ts'
-
-export interface AttemptOutputParts {
-  readonly broker: Pick<Broker, 'publish'>
-  readonly clock: Clock
-  readonly random: Random
-  readonly log: Logger
-  /** Aborts when this process lets go of what is not durable. */
-  readonly closed: AbortSignal
-}
+import { type KeepRecords, OUTPUTS, type RecordKeeperParts, recordKeeper } from './keep-records.ts'
 
 /**
  * What one attempt says while it runs, on its way to the task's lane: one publish at a time, so that the lane has the
@@ -27,14 +9,14 @@ export interface AttemptOutputParts {
  * together in the next. Most attempts say nothing, and cost nothing here.
  */
 export class AttemptOutput implements OutputSink {
-  readonly #parts: AttemptOutputParts
+  readonly #parts: RecordKeeperParts
   readonly #task: Task
   readonly #attempt: number
   readonly #lost: AbortSignal
   #stream: OutputStream | null = null
   #over = false
 
-  constructor(parts: AttemptOutputParts, task: Task, attempt: number, lost: AbortSignal) {
+  constructor(parts: RecordKeeperParts, task: Task, attempt: number, lost: AbortSignal) {
     this.#parts = parts
     this.#task = task
     this.#attempt = attempt
@@ -69,10 +51,11 @@ export class AttemptOutput implements OutputSink {
 }
 
 class OutputStream {
-  readonly #parts: AttemptOutputParts
+  readonly #parts: RecordKeeperParts
   readonly #task: Task
   readonly #attempt: number
-  readonly #ended: AbortSignal
+  readonly #lost: AbortSignal
+  readonly #keep: KeepRecords
   readonly #run: string
   #chunks = 0
   #first = true
@@ -82,11 +65,12 @@ class OutputStream {
   #progressTimer: Timer | null = null
   #progressToldMs = Number.NEGATIVE_INFINITY
 
-  constructor(parts: AttemptOutputParts, task: Task, attempt: number, lost: AbortSignal) {
+  constructor(parts: RecordKeeperParts, task: Task, attempt: number, lost: AbortSignal) {
     this.#parts = parts
     this.#task = task
     this.#attempt = attempt
-    this.#ended = AbortSignal.any([lost, parts.closed])
+    this.#lost = lost
+    this.#keep = recordKeeper(parts, OUTPUTS)
     const bytes = Buffer.alloc(8)
     parts.random.fill(bytes)
     this.#run = bytes.toString('hex')
@@ -138,39 +122,16 @@ class OutputStream {
     while (this.#waiting.length > 0) {
       const batch = this.#waiting
       this.#waiting = []
-      const kept = await this.#keep(batch.map(({ record }) => record))
+      const records = batch.map(({ record }) => record)
+      const over = this.#lost.aborted || this.#parts.closed.aborted
+      const kept = !over && (await this.#keep(records, this.#task.id, this.#lost))
       for (const { resolve } of batch) resolve(kept)
     }
     this.#publishing = null
-  }
-
-  async #keep(records: readonly RecordToPublish[]): Promise<boolean> {
-    const { broker, clock, random, log } = this.#parts
-    let missing = records
-    for (let tries = 1; !this.#ended.aborted; tries++) {
-      try {
-        await broker.publish(missing)
-        return true
-      } catch (error) {
-        if (tries === 1)
-          log.warn({ err: error, task: this.#task.id }, 'partial output is not in the log yet; trying on')
-        missing = fromFirstFailed(missing, error)
-        await clock.sleep(backoffMs(RETRY, tries, random), this.#ended).catch(() => {})
-      }
-    }
-    return false
   }
 }
 
 interface Waiting {
   readonly record: RecordToPublish
   resolve(kept: boolean): void
-}
-
-const RETRY: Backoff = { firstMs: 50, maxMs: 5_000 }
-
-/** All that follows goes again too: readers drop what comes twice, but a gap they could not mend. */
-function fromFirstFailed(records: readonly RecordToPublish[], error: unknown): readonly RecordToPublish[] {
-  if (!(error instanceof PublishError) || error.failed.length === 0) return records
-  return records.slice(Math.min(...error.failed.map((one) => one.index)))
 }

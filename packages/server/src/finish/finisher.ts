@@ -8,7 +8,7 @@ import { noteRecord, resultRecord } from '../records.ts'
 import type { Note, Result, Task } from '../task.ts'
 import type { Metrics } from '../telemetry.ts'
 import { AttemptOutput } from './attempt-output.ts'
-import { recordKeeper } from './keep-records.ts'
+import { RESULTS, recordKeeper } from './keep-records.ts'
 import { NO_RESULT_TOPICS, type ResultTopics } from './result-topics.ts'
 
 /**
@@ -49,8 +49,8 @@ export function createFinisher(dependencies: FinisherDependencies): Finisher {
   const bytesMax = broker.capabilities.recordBytesMax
   const closed = new AbortController()
   const flood = new FloodLimit(clock)
-  const keep = recordKeeper({ broker, clock, random, log, closed: closed.signal })
-  const outputParts = { broker, clock, random, log, closed: closed.signal }
+  const parts = { broker, clock, random, log, closed: closed.signal }
+  const keep = recordKeeper(parts, RESULTS)
 
   return {
     async finish(result, task, letter, lost) {
@@ -68,27 +68,18 @@ export function createFinisher(dependencies: FinisherDependencies): Finisher {
       })
     },
 
-    output: (task, attempt, lost) => new AttemptOutput(outputParts, task, attempt, lost),
+    output: (task, attempt, lost) => new AttemptOutput(parts, task, attempt, lost),
 
     close: () => closed.abort(),
   }
 
   /** False when `lost` aborted first. */
   async function keepLetter(letter: DeadLetter, lost: AbortSignal): Promise<boolean> {
-    if (!(await untilItsTurn(letter, lost))) return false
+    const { queue } = letter
+    const waits = (change: 1 | -1) => metrics?.deadLettersWaiting.inc({ queue }, change)
+    if (!(await flood.turn(queue, [lost, closed.signal], waits))) return false
     if (blobs !== null && blobOf(letter.record) !== null && !(await untilPinned(blobs, letter, lost))) return false
     return keep([deadRecord(letter, bytesMax)], letter.taskId, lost)
-  }
-
-  /** False when `lost` aborted first. */
-  async function untilItsTurn({ queue }: DeadLetter, lost: AbortSignal): Promise<boolean> {
-    const waitMs = flood.takeTurn(queue)
-    if (waitMs === 0) return true
-    const ended = AbortSignal.any([lost, closed.signal])
-    metrics?.deadLettersWaiting.inc({ queue })
-    await clock.sleep(waitMs, ended).catch(() => {})
-    metrics?.deadLettersWaiting.dec({ queue })
-    return !ended.aborted
   }
 
   /** The letter would outlive its body otherwise. False when `lost` aborted first. */

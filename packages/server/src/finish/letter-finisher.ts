@@ -2,7 +2,7 @@ import { deadRecord } from '../dead/dead-record.ts'
 import { FloodLimit } from '../dead/flood-limit.ts'
 import { AttemptOutput } from './attempt-output.ts'
 import type { Finisher, FinisherDependencies } from './finisher.ts'
-import { recordKeeper } from './keep-records.ts'
+import { RESULTS, recordKeeper } from './keep-records.ts'
 
 export interface LetterFinisherDependencies extends Pick<FinisherDependencies, 'broker' | 'clock' | 'random' | 'log'> {
   /** Where dead letters go. */
@@ -16,17 +16,12 @@ export function createLetterFinisher(dependencies: LetterFinisherDependencies): 
   const closed = new AbortController()
   const flood = new FloodLimit(clock)
   const parts = { ...dependencies, closed: closed.signal }
-  const keep = recordKeeper(parts)
+  const keep = recordKeeper(parts, RESULTS)
 
   return {
     async finish(result, _task, letter, lost) {
       if (letter === null) return true
-      const waitMs = flood.takeTurn(result.queue)
-      if (waitMs > 0) {
-        const ended = AbortSignal.any([lost, closed.signal])
-        await clock.sleep(waitMs, ended).catch(() => {})
-        if (ended.aborted) return false
-      }
+      if (!(await flood.turn(result.queue, [lost, closed.signal]))) return false
       return keep([deadRecord({ ...letter, topic: deadTopic }, bytesMax)], letter.taskId, lost)
     },
     note: () => {},

@@ -1,5 +1,5 @@
+import { RESULT_BESIDE_TASK_BYTES_MAX } from '../body-text.ts'
 import { CALLBACK_ATTEMPTS_KEPT, CALLBACKS_PER_TASK_MAX } from '../store/callbacks.ts'
-import { RESULT_IN_MESSAGE_BYTES_MAX } from '../webhooks/message.ts'
 import { header, type Json, jsonContent, parameter, schema } from './json.ts'
 import type { Operations } from './operation.ts'
 import { problemAnswers } from './problems.ts'
@@ -144,7 +144,7 @@ export const CALLBACK_SCHEMAS: Record<string, Json> = {
   },
   SentResult: {
     type: 'object',
-    description: `The result itself up to ${RESULT_IN_MESSAGE_BYTES_MAX} bytes, a link to it beyond.`,
+    description: `The result itself up to ${RESULT_BESIDE_TASK_BYTES_MAX} bytes, a link to it beyond.`,
     required: ['contentType'],
     properties: {
       contentType: { type: 'string' },

@@ -1,13 +1,11 @@
 import { readFileSync } from 'node:fs'
 import { taskBody } from '../accept/http-answers.ts'
 import type { TaskRead } from '../accept/read-task.ts'
+import { bodyData, RESULT_BESIDE_TASK_BYTES_MAX } from '../body-text.ts'
 import { isoTime } from '../iso-time.ts'
 import { OCTET_STREAM } from '../records.ts'
 import type { TaskView } from '../reply/replies.ts'
 import { signWebhook } from './signature.ts'
-
-/** Results up to this size are in the message; larger ones are fetched. bytes */
-export const RESULT_IN_MESSAGE_BYTES_MAX = 64 * 1024
 
 /**
  * What a receiver is sent of a task that has ended: the task as GET /v1/tasks/{id} shows it, and its result. The same
@@ -50,14 +48,8 @@ const USER_AGENT = `forebay/${version}`
 function resultOf({ payload, contentType, blob, taskId }: TaskView): object {
   const about = { contentType: contentType ?? OCTET_STREAM }
   const bytes = payload ?? new Uint8Array()
-  if (blob !== undefined || bytes.length > RESULT_IN_MESSAGE_BYTES_MAX) {
+  if (blob !== undefined || bytes.length > RESULT_BESIDE_TASK_BYTES_MAX) {
     return { ...about, bytes: blob?.bytes ?? bytes.length, link: `/v1/tasks/${taskId}/result` }
   }
-  try {
-    return { ...about, text: UTF_8.decode(bytes) }
-  } catch {
-    return { ...about, base64: Buffer.from(bytes).toString('base64') }
-  }
+  return { ...about, ...bodyData(bytes) }
 }
-
-const UTF_8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
