@@ -44,47 +44,32 @@ export class Exchange {
 
   /** One request. Throws a RequestError for anything but a 2xx, the signal's reason when it aborted. */
   async ask(ask: Ask): Promise<Answer> {
-    const { urls, clock } = this.#options
-    ask.signal?.throwIfAborted()
-    const url = `${urls[this.#turn % urls.length]}${ask.path}`
-    const aborter = new AbortController()
-    const onAbort = () => aborter.abort(ask.signal?.reason)
-    ask.signal?.addEventListener('abort', onAbort, { once: true })
-    const timer = clock.timer(ask.timeoutMs, () => aborter.abort(new Error(`no answer within ${ask.timeoutMs} ms`)))
+    const sent = this.#begin(ask)
     try {
-      const answer = await this.#fetch(url, ask, aborter.signal)
+      const answer = await this.#fetch(sent.url, ask, sent.signal)
       if (answer.status >= 200 && answer.status < 300) return answer
-      throw refusal(url, ask, answer, clock.wallMs())
+      throw refusal(sent.url, ask, answer, this.#options.clock.wallMs())
     } catch (thrown) {
-      if (ask.signal?.aborted) throw ask.signal.reason
-      const error = thrown instanceof RequestError ? thrown : unreachable(url, ask, thrown)
-      if (error.isRetryable) this.turnAway()
-      throw error
+      throw this.#failed(sent.url, ask, thrown)
     } finally {
-      timer.cancel()
-      ask.signal?.removeEventListener('abort', onAbort)
+      sent.timer.cancel()
+      sent.letGo()
     }
   }
 
   /** One request whose answer goes on and on; `timeoutMs` is for its beginning. Throws as `ask` does. */
   async open(ask: Ask): Promise<OpenAnswer> {
-    const { urls, clock } = this.#options
-    ask.signal?.throwIfAborted()
-    const url = `${urls[this.#turn % urls.length]}${ask.path}`
-    const aborter = new AbortController()
-    const onAbort = () => aborter.abort(ask.signal?.reason)
-    ask.signal?.addEventListener('abort', onAbort, { once: true })
-    const timer = clock.timer(ask.timeoutMs, () => aborter.abort(new Error(`no answer within ${ask.timeoutMs} ms`)))
+    const sent = this.#begin(ask)
     const close = () => {
-      aborter.abort(new Error('closed'))
-      ask.signal?.removeEventListener('abort', onAbort)
+      sent.abort(new Error('closed'))
+      sent.letGo()
     }
     try {
-      const response = await this.#request(url, ask, aborter.signal)
+      const response = await this.#request(sent.url, ask, sent.signal)
       const { status, headers, body } = response
       if (status < 200 || status >= 300) {
         const bytes = new Uint8Array(await response.arrayBuffer())
-        throw refusal(url, ask, { status, headers, bytes }, clock.wallMs())
+        throw refusal(sent.url, ask, { status, headers, bytes }, this.#options.clock.wallMs())
       }
       const reader = body?.getReader()
       const read = async () => {
@@ -98,18 +83,40 @@ export class Exchange {
       return { status, headers, read, close }
     } catch (thrown) {
       close()
-      if (ask.signal?.aborted) throw ask.signal.reason
-      const error = thrown instanceof RequestError ? thrown : unreachable(url, ask, thrown)
-      if (error.isRetryable) this.turnAway()
-      throw error
+      throw this.#failed(sent.url, ask, thrown)
     } finally {
-      timer.cancel()
+      sent.timer.cancel()
     }
   }
 
   /** The next request goes to the next gateway. */
   turnAway(): void {
     this.#turn++
+  }
+
+  /** Ends by the caller's signal, and by its time until `timer` is cancelled; `letGo` takes its hands off the signal. */
+  #begin({ path, signal, timeoutMs }: Ask) {
+    const { urls, clock } = this.#options
+    signal?.throwIfAborted()
+    const aborter = new AbortController()
+    const abort = (reason: unknown) => aborter.abort(reason)
+    const onAbort = () => abort(signal?.reason)
+    signal?.addEventListener('abort', onAbort, { once: true })
+    return {
+      url: `${urls[this.#turn % urls.length]}${path}`,
+      signal: aborter.signal,
+      abort,
+      timer: clock.timer(timeoutMs, () => abort(new Error(`no answer within ${timeoutMs} ms`))),
+      letGo: () => signal?.removeEventListener('abort', onAbort),
+    }
+  }
+
+  /** What is to be thrown; the next request goes elsewhere where that can help. */
+  #failed(url: string, ask: Ask, thrown: unknown): unknown {
+    if (ask.signal?.aborted) return ask.signal.reason
+    const error = thrown instanceof RequestError ? thrown : unreachable(url, ask, thrown)
+    if (error.isRetryable) this.turnAway()
+    return error
   }
 
   async #fetch(url: string, ask: Ask, signal: AbortSignal): Promise<Answer> {
