@@ -1,8 +1,8 @@
 import type { Clock, Random } from '@forebay/broker'
 import { ForebayError } from '@forebay/protocol'
-import { ATTRIBUTES, shown } from './attributes.ts'
+import { ATTRIBUTES, type EncodedEvent, shown } from '@forebay/protocol/cloudevents'
 import type { EventDefinition } from './define-event.ts'
-import type { EncodedEvent, EventToPublish } from './event.ts'
+import type { EventToPublish } from './event.ts'
 
 export interface EncodeContext {
   readonly source: string

@@ -1,11 +1,11 @@
 import { type Broker, type Clock, type Position, type Random, systemClock, systemRandom } from '@forebay/broker'
 import { ForebayError } from '@forebay/protocol'
+import { type EncodedEvent, toRecord } from '@forebay/protocol/cloudevents'
 import { BufferRoom } from './buffer-room.ts'
 import type { DataOf, EventDefinition } from './define-event.ts'
 import { encodeEvent } from './encode-event.ts'
-import type { EncodedEvent, EventToPublish } from './event.ts'
+import type { EventToPublish } from './event.ts'
 import { type EventLog, type TopicOptions, topicsOf, useLog } from './event-log.ts'
-import { toRecord } from './kafka-binding.ts'
 
 export interface ProducerOptions<Definition extends EventDefinition = EventDefinition> extends TopicOptions {
   /**

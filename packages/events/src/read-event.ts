@@ -1,8 +1,8 @@
 import type { LogRecord } from '@forebay/broker'
 import { ForebayError } from '@forebay/protocol'
+import { fromRecord, typeOfRecord } from '@forebay/protocol/cloudevents'
 import type { EventDefinition } from './define-event.ts'
 import type { Event } from './event.ts'
-import { fromRecord, typeOfRecord } from './kafka-binding.ts'
 
 export type ReadEvent =
   | { readonly kind: 'event'; readonly event: Event }

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { toRecord } from '@forebay/protocol/cloudevents'
+import { encoded } from '../../protocol/test/encoded.ts'
 import { deadTopicOf } from '../src/event-log.ts'
 import { DeadError } from '../src/handler-errors.ts'
-import { toRecord } from '../src/kafka-binding.ts'
 import { headersOf, openRig, until } from './event-rig.ts'
-import { created, encoded, verified } from './some-events.ts'
+import { created, verified } from './some-events.ts'
 
 const DEAD = deadTopicOf('accounts', 'mails')
 

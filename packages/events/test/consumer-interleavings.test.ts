@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { encoded } from '../../protocol/test/encoded.ts'
 import type { Consumer } from '../src/consumer.ts'
 import { deadTopicOf } from '../src/event-log.ts'
 import { DeadError } from '../src/handler-errors.ts'
 import { headersOf, openRig, QUICK, until } from './event-rig.ts'
-import { encoded, verified } from './some-events.ts'
+import { verified } from './some-events.ts'
 
 const DEAD = deadTopicOf('accounts', 'mails')
 

@@ -5,10 +5,11 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { type Broker, type LogRecord, PublishError, type RecordToPublish } from '@forebay/broker'
 import { embeddedBroker } from '@forebay/broker/embedded'
+import { fromRecord } from '@forebay/protocol/cloudevents'
+import { encoded } from '../../protocol/test/encoded.ts'
 import { openEventLog } from '../src/event-log.ts'
-import { fromRecord } from '../src/kafka-binding.ts'
 import { createProducer, type ProducerOptions } from '../src/producer.ts'
-import { created, EMAIL, encoded, verified } from './some-events.ts'
+import { created, EMAIL, verified } from './some-events.ts'
 
 test('an event is durable when publish resolves, and says where it lies', async () => {
   await using rig = await openRig()

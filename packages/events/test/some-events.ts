@@ -1,6 +1,5 @@
 import { Type } from 'typebox'
 import { defineEvent } from '../src/define-event.ts'
-import type { EncodedEvent } from '../src/event.ts'
 
 /** Two events and two versions of one, for tests. */
 export const created = defineEvent('user_account_created', {
@@ -21,25 +20,6 @@ export const verified = defineEvent('user_account_verified', {
 })
 
 export const EMAIL = 'ada@example.com'
-
-export function encoded(over: Partial<EncodedEvent> = {}): EncodedEvent {
-  return {
-    id: 'e-1',
-    source: '/user-service',
-    type: 'user_account_verified',
-    version: 1,
-    key: 'u-1',
-    timeMs: 1_700_000_000_000,
-    subject: null,
-    traceparent: null,
-    tracestate: null,
-    extensions: {},
-    bytes: Buffer.from('{"userId":"u-1"}'),
-    contentType: 'application/json',
-    dataSchema: null,
-    ...over,
-  }
-}
 
 /** For tests that share a Kafka: a topic of their own. */
 export function countedOn(topic: string) {

@@ -1,8 +1,9 @@
 import { type Clock, type Random, systemClock, systemRandom } from '@forebay/broker'
 import { ForebayError } from '@forebay/protocol'
+import type { EncodedEvent } from '@forebay/protocol/cloudevents'
 import type { EventDefinition } from '../define-event.ts'
 import { encodeEvent } from '../encode-event.ts'
-import type { EncodedEvent, EventToPublish } from '../event.ts'
+import type { EventToPublish } from '../event.ts'
 
 export interface OutboxOptions {
   /** Whoever publishes: a URI reference such as '/user-service'. */

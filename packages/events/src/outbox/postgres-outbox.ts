@@ -1,5 +1,6 @@
+import type { EncodedEvent } from '@forebay/protocol/cloudevents'
 import type { EventDefinition } from '../define-event.ts'
-import type { EncodedEvent, EventToPublish } from '../event.ts'
+import type { EventToPublish } from '../event.ts'
 import { checkTransaction, type PostgresConnections, type PostgresTransaction } from '../postgres-client.ts'
 import { encodeForOutbox, type OutboxOptions, resolveOutbox } from './outbox-options.ts'
 import type { OutboxRows } from './outbox-rows.ts'

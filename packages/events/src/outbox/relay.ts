@@ -1,7 +1,7 @@
 import { type Broker, backoffMs, PublishError, type RecordToPublish } from '@forebay/broker'
 import { ForebayError } from '@forebay/protocol'
+import { toRecord } from '@forebay/protocol/cloudevents'
 import { topicsOf, useLog } from '../event-log.ts'
-import { toRecord } from '../kafka-binding.ts'
 import type { OutboxLag, OutboxRow } from './outbox-rows.ts'
 import { RelayLease } from './relay-lease.ts'
 import { type RelayOptions, type ResolvedRelay, resolveRelay } from './relay-options.ts'

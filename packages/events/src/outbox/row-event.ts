@@ -1,5 +1,4 @@
-import { ATTRIBUTE_NAME, ATTRIBUTES, fromAttributes, shown } from '../attributes.ts'
-import type { EncodedEvent } from '../event.ts'
+import { ATTRIBUTE_NAME, ATTRIBUTES, type EncodedEvent, fromAttributes, shown } from '@forebay/protocol/cloudevents'
 import type { OutboxRow } from './outbox-rows.ts'
 
 /** What goes into `attributes` of a row: those that have no column of their own. */

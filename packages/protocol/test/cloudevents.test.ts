@@ -1,9 +1,35 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { LogRecord, RecordHeader } from '@forebay/broker'
 import fc from 'fast-check'
-import { fromRecord, toRecord } from '../src/kafka-binding.ts'
-import { encoded } from './some-events.ts'
+import { type EventRecord, fromRecord, toRecord } from '../src/cloudevents/kafka-binding.ts'
+import { readStructured, toStructured } from '../src/cloudevents/structured.ts'
+import { encoded } from './encoded.ts'
+
+const text = fc.string({ minLength: 1, unit: 'binary' }).filter((value) => value.isWellFormed())
+const maybe = fc.option(text, { nil: null })
+const events = fc.record(
+  {
+    id: text,
+    source: text,
+    type: text,
+    version: fc.integer({ min: 1, max: 999_999_999 }),
+    key: maybe,
+    timeMs: fc.integer({ min: 0, max: 253_402_300_799_999 }),
+    subject: maybe,
+    traceparent: maybe,
+    tracestate: maybe,
+    extensions: fc.dictionary(fc.stringMatching(/^x[a-z0-9]{0,19}$/), fc.string({ unit: 'grapheme' }), {
+      noNullPrototype: true,
+    }),
+    bytes: fc.oneof(
+      fc.uint8Array(),
+      fc.json().map((text) => Buffer.from(text)),
+    ),
+    contentType: fc.constantFrom('application/json', 'application/protobuf', 'text/plain'),
+    dataSchema: maybe,
+  },
+  { noNullPrototype: true },
+)
 
 test('binary mode: the value is the data, headers are readable, the key is the record’s key', () => {
   const event = encoded({
@@ -34,31 +60,23 @@ test('binary mode: the value is the data, headers are readable, the key is the r
 })
 
 test('whatever is written is read as it was', () => {
-  const text = fc.string({ minLength: 1, unit: 'binary' }).filter((value) => value.isWellFormed())
-  const maybe = fc.option(text, { nil: null })
-  const events = fc.record(
-    {
-      id: text,
-      source: text,
-      type: text,
-      version: fc.integer({ min: 1, max: 999_999_999 }),
-      key: maybe,
-      timeMs: fc.integer({ min: 0, max: 253_402_300_799_999 }),
-      subject: maybe,
-      traceparent: maybe,
-      tracestate: maybe,
-      extensions: fc.dictionary(fc.stringMatching(/^x[a-z0-9]{0,19}$/), fc.string({ unit: 'grapheme' }), {
-        noNullPrototype: true,
-      }),
-      bytes: fc.uint8Array(),
-      contentType: fc.constantFrom('application/json', 'application/protobuf', 'text/plain'),
-      dataSchema: maybe,
-    },
-    { noNullPrototype: true },
-  )
   fc.assert(fc.property(events, (event) => assert.deepEqual(fromRecord(asFound(toRecord(event, 't'))), event)))
 })
 
+test('as a document too, whatever the bytes and their type', () => {
+  const defaults = { key: null, timeMs: 0 }
+  fc.assert(
+    fc.property(events, (event) => {
+      const read = readStructured(Buffer.from(JSON.stringify(toStructured(event))), defaults)
+      assert.ok(typeof read !== 'string')
+      const { bytes, ...attributes } = read
+      const { bytes: written, ...given } = event
+      assert.deepEqual(attributes, given)
+      if (!isJson(written)) assert.deepEqual(Buffer.from(bytes), Buffer.from(written))
+      else assert.deepEqual(JSON.parse(String(Buffer.from(bytes))), JSON.parse(String(Buffer.from(written))))
+    }),
+  )
+})
 test('structured mode: one JSON document, with data or data_base64', () => {
   const read = (document: unknown, type = 'application/cloudevents+json; charset=UTF-8') =>
     fromRecord(found({ value: Buffer.from(JSON.stringify(document)), headers: [['Content-Type', Buffer.from(type)]] }))
@@ -147,7 +165,7 @@ test('any bytes in value, key and headers are read or refused', () => {
 })
 
 test('what an event need not have comes from its record', () => {
-  const headers: RecordHeader[] = [
+  const headers: [string, Uint8Array][] = [
     ['ce_specversion', Buffer.from('1.0')],
     ['ce_id', Buffer.from('e')],
     ['ce_source', Buffer.from('/s')],
@@ -163,19 +181,19 @@ test('what an event need not have comes from its record', () => {
   )
 })
 
-function found(over: Partial<LogRecord>): LogRecord {
-  return {
-    topic: 't',
-    partition: 0,
-    offset: 0,
-    timestampMs: 42,
-    key: Buffer.from('k'),
-    value: Buffer.from(''),
-    headers: [],
-    ...over,
-  }
+function found(over: Partial<EventRecord>): EventRecord {
+  return { timestampMs: 42, key: Buffer.from('k'), value: Buffer.from(''), headers: [], ...over }
 }
 
-function asFound({ key, value, headers }: Pick<LogRecord, 'key' | 'value' | 'headers'>): LogRecord {
+function asFound({ key, value, headers }: Pick<EventRecord, 'key' | 'value' | 'headers'>): EventRecord {
   return found({ key, value, headers })
+}
+
+function isJson(bytes: Uint8Array): boolean {
+  try {
+    JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
+    return true
+  } catch {
+    return false
+  }
 }

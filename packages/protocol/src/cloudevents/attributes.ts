@@ -1,4 +1,4 @@
-import type { EncodedEvent } from './event.ts'
+import type { EncodedEvent } from './encoded-event.ts'
 
 /** What stands in for attributes that an event need not have. */
 export interface AttributeDefaults {

@@ -1,14 +1,32 @@
-import type { LogRecord, RecordHeader, RecordToPublish } from '@forebay/broker'
 import { ATTRIBUTE_NAME, fromAttributes, shown } from './attributes.ts'
-import type { EncodedEvent } from './event.ts'
+import type { EncodedEvent } from './encoded-event.ts'
 import { readStructured } from './structured.ts'
+
+/** What a record of the log has of an event; `value` is null in a tombstone. */
+export interface EventRecord {
+  readonly key: Uint8Array | null
+  readonly value: Uint8Array | null
+  readonly headers: readonly EventHeader[]
+  /** Wall ms since 1970. */
+  readonly timestampMs: number
+}
+
+/** As a broker publishes it. */
+export interface RecordOfEvent {
+  readonly topic: string
+  readonly key: Uint8Array | null
+  readonly value: Uint8Array
+  readonly headers: readonly EventHeader[]
+}
+
+type EventHeader = readonly [name: string, value: Uint8Array]
 
 /**
  * CloudEvents 1.0 in Kafka records. We write binary mode: the data as the record's value, attributes as headers `ce_…`, the
  * ordering key as the record's key. Structured mode (one JSON document) is read too.
  */
-export function toRecord(event: EncodedEvent, topic: string): RecordToPublish {
-  const headers: RecordHeader[] = [
+export function toRecord(event: EncodedEvent, topic: string): RecordOfEvent {
+  const headers: EventHeader[] = [
     SPECVERSION,
     ['ce_id', Buffer.from(event.id)],
     ['ce_source', Buffer.from(event.source)],
@@ -27,7 +45,7 @@ export function toRecord(event: EncodedEvent, topic: string): RecordToPublish {
 }
 
 /** A sentence where the record holds no event: it says what is missing or wrong. */
-export function fromRecord(record: Omit<LogRecord, 'partition' | 'offset' | 'topic'>): EncodedEvent | string {
+export function fromRecord(record: EventRecord): EncodedEvent | string {
   const attributes = new Map<string, string>()
   let contentType = ''
   for (const [name, value] of record.headers) {
@@ -45,7 +63,7 @@ export function fromRecord(record: Omit<LogRecord, 'partition' | 'offset' | 'top
 }
 
 /** Only what a record says of its type: enough to know that it is nothing of ours. Null where it says nothing. */
-export function typeOfRecord({ headers }: Pick<LogRecord, 'headers'>): string | null {
+export function typeOfRecord({ headers }: Pick<EventRecord, 'headers'>): string | null {
   const header = headers.findLast(([name]) => name === 'ce_type')
   return header === undefined ? null : textOf(header[1])
 }
@@ -67,4 +85,4 @@ function textOf(bytes: Uint8Array): string | null {
 
 const STRICT_UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 const EMPTY = new Uint8Array()
-const SPECVERSION: RecordHeader = ['ce_specversion', Buffer.from('1.0')]
+const SPECVERSION: EventHeader = ['ce_specversion', Buffer.from('1.0')]

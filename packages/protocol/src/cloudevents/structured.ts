@@ -1,5 +1,5 @@
 import { ATTRIBUTE_NAME, type AttributeDefaults, fromAttributes, shown } from './attributes.ts'
-import type { EncodedEvent } from './event.ts'
+import type { EncodedEvent } from './encoded-event.ts'
 
 /** One CloudEvent as a JSON document (JSON event format 1.0). A sentence where it is none. */
 export function readStructured(document: Uint8Array | null, defaults: AttributeDefaults): EncodedEvent | string {
@@ -37,8 +37,43 @@ export function readStructuredObject(
 
 function bytesOf(data: unknown, contentType: string): Uint8Array {
   if (data === undefined) return new Uint8Array()
-  const isText = typeof data === 'string' && !/[/+]json\b/i.test(contentType)
+  const isText = typeof data === 'string' && !JSON_TYPE.test(contentType)
   return Buffer.from(isText ? data : JSON.stringify(data))
 }
 
+/** The same as one JSON document; data that is no text goes as base64. */
+export function toStructured(event: EncodedEvent): Readonly<Record<string, unknown>> {
+  const { subject, traceparent, tracestate, key, dataSchema, contentType } = event
+  return {
+    specversion: '1.0',
+    id: event.id,
+    source: event.source,
+    type: event.type,
+    time: new Date(event.timeMs).toISOString(),
+    dataversion: String(event.version),
+    ...(key === null ? {} : { partitionkey: key }),
+    ...(subject === null ? {} : { subject }),
+    ...(dataSchema === null ? {} : { dataschema: dataSchema }),
+    ...(traceparent === null ? {} : { traceparent }),
+    ...(tracestate === null ? {} : { tracestate }),
+    ...event.extensions,
+    datacontenttype: contentType,
+    ...dataOf(event.bytes, contentType),
+  }
+}
+
+function dataOf(bytes: Uint8Array, contentType: string): { data?: unknown; data_base64?: string } {
+  if (bytes.length === 0) return {}
+  const base64 = { data_base64: Buffer.from(bytes).toString('base64') }
+  const isJson = JSON_TYPE.test(contentType)
+  if (!isJson && !/^text\//i.test(contentType)) return base64
+  try {
+    const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
+    return { data: isJson ? JSON.parse(text) : text }
+  } catch {
+    return base64
+  }
+}
+
 const BASE64 = /^[A-Za-z0-9+/]*={0,2}$/
+const JSON_TYPE = /[/+]json\b/i
