@@ -3,6 +3,7 @@ import { ForebayError } from '@forebay/protocol'
 import { Command, CommanderError } from 'commander'
 import { registerConfig } from './commands/config.ts'
 import { registerDead } from './commands/dead.ts'
+import { registerEvents } from './commands/events.ts'
 import { registerInit } from './commands/init.ts'
 import { registerKeys } from './commands/keys.ts'
 import { registerNginx } from './commands/nginx.ts'
@@ -64,6 +65,7 @@ function program(): Command {
   registerParked(forebay, context)
   registerDead(forebay, context)
   registerWebhooks(forebay, context)
+  registerEvents(forebay, context)
   registerQueues(forebay, context)
   registerStore(forebay, context)
   registerConfig(forebay, context)
