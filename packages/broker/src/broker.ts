@@ -95,8 +95,14 @@ export interface LogRecord extends Position {
 
 export interface ConsumeRequest {
   readonly topics: readonly string[]
-  /** A group that is new starts at the earliest record. */
   readonly group: string
+  /**
+   * Where the group begins in partitions in which it has never committed; everywhere else it goes on where it left
+   * off. Default 'earliest'. The place is fixed when `consume` resolves, and kept from the first assignment on, so
+   * that a restart neither skips nor repeats anything because of it. A partition that is made later begins at its
+   * earliest record.
+   */
+  readonly from?: 'earliest' | 'latest' | FromTime
   /**
    * Most records of one partition that may be delivered and not settled; the partition then pauses, alone.
    * Default 2,000; at most 20,000 (the done-set of a wider window would not fit Kafka's commit metadata).
@@ -109,6 +115,11 @@ export interface ConsumeRequest {
    * the first may come before `consume` resolves. Must not throw.
    */
   readonly onAssigned?: (assigned: AssignedPartition) => void
+}
+
+/** The first record whose timestamp is at or after this time, in ms since 1970; where there is none, the end. */
+export interface FromTime {
+  readonly timeMs: number
 }
 
 /** A partition in the hands of this member, until `lost` aborts. */
@@ -153,7 +164,7 @@ export interface ListenRequest {
   readonly topic: string
   readonly partition: number
   /** An offset that retention has removed means the earliest one that is left. */
-  readonly from: 'earliest' | 'latest' | number
+  readonly from: 'earliest' | 'latest' | number | FromTime
 }
 
 /** Batches of records in log order; never an empty one. */

@@ -7,6 +7,7 @@ export {
   type ConsumeRequest,
   type Delivery,
   type FailedRecord,
+  type FromTime,
   type InspectRequest,
   type Listener,
   type ListenRequest,
