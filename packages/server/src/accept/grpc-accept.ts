@@ -1,15 +1,14 @@
 import type { Clock } from '@forebay/broker'
-import { ForebayError, type SubmitRequest } from '@forebay/protocol'
+import type { SubmitRequest } from '@forebay/protocol'
 import type { Metadata } from '@grpc/grpc-js'
 import { isMediaType } from '../media-type.ts'
 import { OCTET_STREAM } from '../records.ts'
 import type { AcceptingQueue, AcceptingQueues } from './accepting-queue.ts'
-import { type Admission, TASK_OVERHEAD_BYTES } from './admission.ts'
-import { withFlowHeader } from './flow-header.ts'
+import type { Admission } from './admission.ts'
 import { badField, durationMs, momentMs, onlyText, readPriority, TIMING_FIELDS } from './grpc-fields.ts'
 import { idempotencyKeyFor } from './idempotency.ts'
-import type { KeyHints } from './ordering-key.ts'
 import type { Kept, Submit } from './submit.ts'
+import { submitMessage } from './submit-message.ts'
 import { AT_ONCE, checkTiming, type Timing } from './timing.ts'
 import { traceHeaders } from './trace-context.ts'
 
@@ -38,51 +37,29 @@ export type GrpcAccept = (
 ) => Promise<GrpcKept>
 
 export function createGrpcAccept(parts: GrpcAcceptParts): GrpcAccept {
-  const { queues, admission, submit, clock } = parts
+  const { queues, clock } = parts
   return async (request, metadata, owner, waitMs) => {
     const queue = queues.find(request.queue)
-    const { payload } = request
-    const { bodyBytesMax } = queue.options
-    if (payload.length > bodyBytesMax) {
-      throw new ForebayError(
-        'TASK_TOO_LARGE',
-        `payload is larger than the ${bodyBytesMax} bytes that this queue takes.`,
-        { members: { limit: bodyBytesMax } },
-      )
-    }
     const contentType = request.contentType === '' ? OCTET_STREAM : request.contentType
     if (!isMediaType(contentType)) {
       throw badField('content_type', 'content_type is not a media type; send one like "application/json".')
     }
-    const idempotencyKey = idempotencyKeyFor(queue.options, request.idempotencyKey)
-    const timing = readTiming(request)
-    const priority = readPriority(request.priority)
-    const held = TASK_OVERHEAD_BYTES + payload.length
-    admission.enter(held)
-    try {
-      const hints: KeyHints = { given: request.key ?? null, parameters: {}, header: () => undefined }
-      const kept = await submit({
-        queue,
-        method: 'POST',
-        owner,
-        key: queue.check(payload, hints),
-        payload,
-        contentType,
-        headers: withFlowHeader(
-          traceHeaders(onlyText(metadata, 'traceparent'), onlyText(metadata, 'tracestate')),
-          queue.options.fairness,
-          (name) => onlyText(metadata, name),
-        ),
-        timing,
-        priority,
-        idempotencyKey,
-        waitMs,
-        callback: request.callback === '' ? null : request.callback,
-      })
-      return { queue, kept }
-    } finally {
-      admission.leave(held)
-    }
+    const header = (name: string) => onlyText(metadata, name)
+    const kept = await submitMessage(parts, {
+      queue,
+      owner,
+      key: request.key ?? null,
+      payload: request.payload,
+      contentType,
+      trace: traceHeaders(header('traceparent'), header('tracestate')),
+      header,
+      timing: readTiming(request),
+      priority: readPriority(request.priority),
+      idempotencyKey: idempotencyKeyFor(queue.options, request.idempotencyKey),
+      waitMs,
+      callback: request.callback === '' ? null : request.callback,
+    })
+    return { queue, kept }
   }
 
   function readTiming({ delay, notBefore, deadline }: SubmitRequest): Timing {

@@ -1,15 +1,15 @@
 import type { Clock } from '@forebay/broker'
-import { ForebayError } from '@forebay/protocol'
+import type { ForebayError } from '@forebay/protocol'
 import { isMediaType } from '../media-type.ts'
 import { OCTET_STREAM } from '../records.ts'
 import { PRIORITY_DEFAULT, PRIORITY_MAX } from '../task.ts'
 import type { AcceptingQueue, AcceptingQueues } from './accepting-queue.ts'
-import { type Admission, TASK_OVERHEAD_BYTES } from './admission.ts'
-import { withFlowHeader } from './flow-header.ts'
+import type { Admission } from './admission.ts'
 import { readTiming } from './http-timing.ts'
 import { idempotencyKeyFor } from './idempotency.ts'
 import { memberText } from './json-member.ts'
 import type { Kept, Submit } from './submit.ts'
+import { submitMessage } from './submit-message.ts'
 import type { TimingNames } from './timing.ts'
 import { traceHeaders } from './trace-context.ts'
 import { badMessage, type SubmitFields } from './websocket-messages.ts'
@@ -37,40 +37,25 @@ export type WebSocketAccept = (
 
 /** Checks one message and keeps its task, by the same road and the same checks as the other doors. */
 export function createWebSocketAccept(parts: WebSocketSubmitParts): WebSocketAccept {
-  const { queues, admission, submit } = parts
+  const { queues } = parts
   return async (message, owner, header) => {
     const queue = queues.find(message.queue)
     const { payload, contentType } = bodyOf(message)
-    const { bodyBytesMax } = queue.options
-    if (payload.length > bodyBytesMax) {
-      const detail = `The body is larger than the ${bodyBytesMax} bytes that this queue takes.`
-      throw new ForebayError('TASK_TOO_LARGE', detail, { members: { limit: bodyBytesMax } })
-    }
-    const idempotencyKey = idempotencyKeyFor(queue.options, message.idempotencyKey)
-    const timing = readTiming(message, parts, NAMES)
-    const priority = priorityOf(message.priority)
-    const held = TASK_OVERHEAD_BYTES + payload.length
-    admission.enter(held)
-    try {
-      const trace = traceHeaders(message.traceparent, message.tracestate)
-      const kept = await submit({
-        queue,
-        method: 'POST',
-        owner,
-        key: queue.check(payload, { given: message.key ?? null, parameters: {}, header }),
-        payload,
-        contentType,
-        headers: withFlowHeader(trace, queue.options.fairness, header),
-        timing,
-        priority,
-        idempotencyKey,
-        waitMs: 0,
-        callback: message.callback ?? null,
-      })
-      return { queue, kept }
-    } finally {
-      admission.leave(held)
-    }
+    const kept = await submitMessage(parts, {
+      queue,
+      owner,
+      key: message.key ?? null,
+      payload,
+      contentType,
+      trace: traceHeaders(message.traceparent, message.tracestate),
+      header,
+      timing: readTiming(message, parts, NAMES),
+      priority: priorityOf(message.priority),
+      idempotencyKey: idempotencyKeyFor(queue.options, message.idempotencyKey),
+      waitMs: 0,
+      callback: message.callback ?? null,
+    })
+    return { queue, kept }
   }
 }
 
