@@ -2,7 +2,8 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { type Forebay, startForebay } from '../e2e/forebay.ts'
+import { createFleet, PATIENT_RETRY } from '../e2e/fleet.ts'
+import type { Forebay } from '../e2e/forebay.ts'
 import { type Kafka, startKafka } from '../scripts/rig/kafka.ts'
 import { type Postgres, startPostgres } from '../scripts/rig/postgres.ts'
 import { type Rig, startProcess } from '../scripts/rig/process.ts'
@@ -29,17 +30,14 @@ export interface Cluster extends AsyncDisposable {
   output(): string
 }
 
-/** Attempts enough for every fault; what a run judges is that nothing is lost, not that luck holds. */
-const RETRY = { attempts: 60, within: '30m', backoff: '200ms', backoffMax: '2s' }
-
 export const CHAOS_QUEUES = {
-  ordered: { order: 'key', timeout: '20s', retry: RETRY, breaker: 'off' },
-  plain: { timeout: '20s', retry: RETRY, breaker: 'off' },
+  ordered: { order: 'key', timeout: '20s', retry: PATIENT_RETRY, breaker: 'off' },
+  plain: { timeout: '20s', retry: PATIENT_RETRY, breaker: 'off' },
   // Pauses beyond what a window holds, so that keys park.
   parking: {
     order: 'key',
     timeout: '20s',
-    retry: { ...RETRY, backoff: '7s', backoffMax: '9s', jitter: 'none' },
+    retry: { ...PATIENT_RETRY, backoff: '7s', backoffMax: '9s', jitter: 'none' },
     breaker: 'off',
   },
 }
@@ -59,15 +57,14 @@ export async function startCluster(options: { readonly workers: number }): Promi
     grpc: { lease: '5s' },
     queues: CHAOS_QUEUES,
   }
-  const forebays: Forebay[] = []
-  const add = async (roles: readonly string[]) => {
-    const forebay = started.use(await startForebay({ config, roles }))
-    forebays.push(forebay)
-    return forebay
-  }
+  const fleet = createFleet(started, config)
   // The first makes the topics and tables.
-  const gateways = [await add(['gateway'])]
-  const [second, ...dispatchers] = await Promise.all([add(['gateway']), add(['dispatcher']), add(['dispatcher'])])
+  const gateways = [await fleet.add(['gateway'])]
+  const [second, ...dispatchers] = await Promise.all([
+    fleet.add(['gateway']),
+    fleet.add(['dispatcher']),
+    fleet.add(['dispatcher']),
+  ])
   gateways.push(second)
   const server = dispatchers.map((one) => one.grpc).join(',')
   const workers = Array.from({ length: options.workers }, () => started.use(new Worker(server, ledger)))
@@ -87,14 +84,13 @@ export async function startCluster(options: { readonly workers: number }): Promi
     urls: gateways.map((one) => one.url),
     dir,
     ledger,
-    output: () => forebays.map((one) => one.rig.output().slice(-OUTPUT_CHARS_SHOWN)).join('\n──\n'),
+    output: fleet.output,
     [Symbol.asyncDispose]: () => keep.disposeAsync(),
   }
 }
 
 /** Each takes as long as a process waits for what it needs. */
 const STARTS_MAX = 10
-const OUTPUT_CHARS_SHOWN = 4_000
 
 function partOf(forebay: Forebay): Part {
   return {

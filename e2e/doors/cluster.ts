@@ -6,7 +6,8 @@ import { startKafka } from '../../scripts/rig/kafka.ts'
 import { startGeneratedNginx } from '../../scripts/rig/nginx.ts'
 import { startPostgres } from '../../scripts/rig/postgres.ts'
 import { startProcess } from '../../scripts/rig/process.ts'
-import { type Forebay, startForebay } from '../forebay.ts'
+import { createFleet, PATIENT_RETRY } from '../fleet.ts'
+import type { Forebay } from '../forebay.ts'
 import { openPlace, type Place } from './place.ts'
 import { type Receiver, startReceiver } from './receiver.ts'
 
@@ -25,20 +26,17 @@ export interface DoorsCluster extends AsyncDisposable {
   output(): string
 }
 
-/** Attempts enough: what is judged is that nothing is lost. */
-const RETRY = { attempts: 60, within: '30m', backoff: '200ms', backoffMax: '2s' }
-
 export const DOORS_QUEUES = {
-  plain: { timeout: '20s', retry: RETRY, breaker: 'off' },
+  plain: { timeout: '20s', retry: PATIENT_RETRY, breaker: 'off' },
   ordered: {
     order: 'key',
     route: 'POST /errands/ordered/{customer}',
     key: 'path.customer',
     timeout: '20s',
-    retry: RETRY,
+    retry: PATIENT_RETRY,
     breaker: 'off',
   },
-  talking: { timeout: '20s', retry: RETRY, breaker: 'off' },
+  talking: { timeout: '20s', retry: PATIENT_RETRY, breaker: 'off' },
 }
 
 const SECRET = `whsec_${Buffer.from('a secret of the doors run, 32 by').toString('base64')}`
@@ -60,17 +58,12 @@ export async function startDoorsCluster(): Promise<DoorsCluster> {
     queues: DOORS_QUEUES,
     webhooks: { secrets: [SECRET], allow: ['127.0.0.1'], ports: [Number(new URL(receiver.url).port)] },
   }
-  const forebays: Forebay[] = []
-  const add = async (roles: readonly string[]) => {
-    const forebay = started.use(await startForebay({ config, roles }))
-    forebays.push(forebay)
-    return forebay
-  }
+  const fleet = createFleet(started, config)
   // The first makes the topics and tables.
-  const first = await add(['gateway'])
-  const others = await Promise.all(Array.from({ length: GATEWAYS - 1 }, () => add(['gateway'])))
+  const first = await fleet.add(['gateway'])
+  const others = await Promise.all(Array.from({ length: GATEWAYS - 1 }, () => fleet.add(['gateway'])))
   const gateways = [first, ...others]
-  const dispatchers = await Promise.all([add(['dispatcher']), add(['dispatcher'])])
+  const dispatchers = await Promise.all([fleet.add(['dispatcher']), fleet.add(['dispatcher'])])
   const server = dispatchers.map((one) => one.grpc).join(',')
   const worker = fileURLToPath(new URL('worker.ts', import.meta.url))
   for (let count = 0; count < WORKERS; count++) {
@@ -92,9 +85,7 @@ export async function startDoorsCluster(): Promise<DoorsCluster> {
     bootstrap: kafka.bootstrap,
     dir,
     ledger,
-    output: () => forebays.map((one) => one.rig.output().slice(-OUTPUT_CHARS_SHOWN)).join('\n──\n'),
+    output: fleet.output,
     [Symbol.asyncDispose]: () => keep.disposeAsync(),
   }
 }
-
-const OUTPUT_CHARS_SHOWN = 3_000
