@@ -13,6 +13,7 @@ import type {
 } from '@forebay/broker'
 import { ForebayError } from '@forebay/protocol'
 import type { Owner } from '../../history/history.ts'
+import { fixBeginnings } from '../../packages/broker/src/kafka/beginnings.ts'
 import { Cluster } from '../../packages/broker/src/kafka/cluster.ts'
 import { KafkaSubscription } from '../../packages/broker/src/kafka/consume.ts'
 import { Inspector } from '../../packages/broker/src/kafka/inspect.ts'
@@ -78,7 +79,9 @@ export class SimBroker implements Broker {
       request.onAssigned?.(assigned)
     }
     const closed = (one: KafkaSubscription) => this.#readers.delete(one)
-    const subscription = new KafkaSubscription(this.#cluster, this.#fetcher, { ...request, onAssigned }, closed)
+    const beginnings = await fixBeginnings(this.#cluster, request, this.#closing.signal)
+    const told = { ...request, onAssigned }
+    const subscription = new KafkaSubscription(this.#cluster, this.#fetcher, told, closed, beginnings)
     this.#readers.add(subscription)
     return subscription
   }

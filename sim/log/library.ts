@@ -2,6 +2,7 @@ import type { Library } from '../../packages/broker/src/kafka/library.ts'
 import type { Answer, SimProcess } from '../process.ts'
 import { GROUP_CODE, type Joined, type PlacedPartition } from './coordinator.ts'
 import type { SimLog } from './log.ts'
+import type { SimPartition } from './partition.ts'
 
 /**
  * Stands in for the Kafka library, so that the real adapter (its cluster, membership, assignments, commits, listeners)
@@ -136,8 +137,8 @@ function apis(log: SimLog, process: SimProcess) {
         topics: topics.map(({ name, partitions }) => ({
           name,
           partitions: partitions.map(({ partitionIndex, timestamp }) => {
-            const end = log.partitions(name)![partitionIndex]!.end
-            return { partitionIndex, errorCode: 0, offset: BigInt(timestamp === EARLIEST ? 0 : end) }
+            const partition = log.partitions(name)![partitionIndex]!
+            return { partitionIndex, errorCode: 0, offset: BigInt(offsetAt(partition, timestamp)) }
           }),
         })),
       })
@@ -240,6 +241,12 @@ function apis(log: SimLog, process: SimProcess) {
 }
 
 const EARLIEST = -2n
+const LATEST = -1n
+
+function offsetAt(partition: SimPartition, timestamp: bigint): number {
+  if (timestamp === EARLIEST) return 0
+  return timestamp === LATEST ? partition.end : partition.firstAt(Number(timestamp))
+}
 
 interface Share {
   readonly assignedPartitions: readonly { readonly topic: string; readonly partitions: readonly number[] }[]

@@ -41,6 +41,11 @@ export class SimPartition {
     this.#hearers.add(hear)
   }
 
+  /** Offset of the first record at or after the time; -1 where there is none. */
+  firstAt(timeMs: number): number {
+    return this.#records.find((one) => one.timestampMs >= timeMs)?.offset ?? -1
+  }
+
   /** At most `count` records from `offset` on. */
   read(offset: number, count: number): LogRecord[] {
     let low = 0

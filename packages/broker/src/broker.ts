@@ -11,7 +11,7 @@ export interface Broker {
 
   /**
    * Reaches the log and makes sure that the topics exist; a topic that exists keeps the partitions and settings it
-   * has. Called once, before anything else.
+   * has. Called before anything else; afterwards it may be called again, for further topics.
    * Throws BROKER_UNAVAILABLE (it says which address and why), DATA_IN_USE, DATA_CORRUPT.
    */
   open(request: OpenRequest): Promise<void>

@@ -6,6 +6,7 @@ import { crashTests } from './crash-tests.ts'
 import { groupTests } from './group-tests.ts'
 import { lifecycleTests } from './lifecycle-tests.ts'
 import { listenTests } from './listen-tests.ts'
+import { placeTests } from './place-tests.ts'
 import { publishTests } from './publish-tests.ts'
 import { windowTests } from './window-tests.ts'
 
@@ -72,6 +73,7 @@ const tests: readonly ContractTest[] = [
   ...groupTests,
   ...windowTests,
   ...listenTests,
+  ...placeTests,
   ...lifecycleTests,
   ...crashTests,
 ]

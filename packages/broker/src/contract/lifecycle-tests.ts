@@ -19,6 +19,19 @@ export const lifecycleTests: readonly ContractTest[] = [
     },
   },
   {
+    name: 'opened once more, it makes further topics, and what reads goes on',
+    async run(log) {
+      const [topic, further] = [log.topic(), log.topic(2)]
+      const broker = await log.open([topic])
+      const { reader } = await consume(broker, { topics: [topic.name], group: log.group() })
+      await broker.open({ topics: [topic, further] })
+      await broker.publish([record(topic, 'one'), record(further, 'two', { partition: 1 })])
+      assert.equal(text((await reader.take(1))[0]!.record.value), 'one')
+      const other = await consume(broker, { topics: [further.name], group: log.group() })
+      assert.equal(text((await other.reader.take(1))[0]!.record.value), 'two')
+    },
+  },
+  {
     name: 'inspect tells start, end and committed of each partition',
     async run(log) {
       const topic = log.topic(2)

@@ -53,9 +53,10 @@ class EmbeddedBroker implements Broker {
   }
 
   open(request: OpenRequest): Promise<void> {
+    if (this.#phase === 'open') return this.#log!.addTopics(request.topics)
     if (this.#phase !== 'new') {
       return Promise.reject(
-        new ForebayError('CLOSED', 'open: this broker was opened or closed before; make a new one.'),
+        new ForebayError('CLOSED', 'open: this broker was closed before, or is being opened; make a new one.'),
       )
     }
     this.#phase = 'opening'
@@ -82,7 +83,7 @@ class EmbeddedBroker implements Broker {
     }
     const windowBytes = request.windowBytes ?? WINDOW_BYTES_DEFAULT
     const onAssigned = request.onAssigned ?? (() => {})
-    return log.subscribe(request.group, request.topics, { windowRecords, windowBytes }, onAssigned)
+    return log.subscribe(request, { windowRecords, windowBytes }, onAssigned)
   }
 
   async listen({ topic, partition, from }: ListenRequest): Promise<Listener> {

@@ -45,6 +45,11 @@ export class Group {
     return this.#stored.get(log.id)?.watermark ?? null
   }
 
+  /** Whether it has a position, stored or about to be. */
+  knows(log: PartitionLog): boolean {
+    return this.#ledgers.has(log.id) || this.#stored.has(log.id)
+  }
+
   /** From joining on the group has a position, so that retention keeps what it has not finished. */
   join(member: EmbeddedSubscription): void {
     this.#members = [...this.#members, member]
@@ -89,7 +94,7 @@ export class Group {
   #give(log: PartitionLog, member: EmbeddedSubscription): Assignment {
     const owned = this.#owned.get(log)
     if (owned !== undefined) return owned.assignment
-    const ledger = this.#ledgerOf(log)
+    const ledger = this.#ledgerOf(log, member)
     this.#ledgers.set(log.id, ledger)
     const cursor = new Cursor(log, ledger.watermark, this.#thread, member.wakeup.wake)
     const assignment = new Assignment(ledger, cursor, member.window, (roomMade) => {
@@ -106,12 +111,12 @@ export class Group {
   }
 
   /** What is finished goes on from assignment to assignment; what is only delivered does not. */
-  #ledgerOf(log: PartitionLog): OffsetLedger {
+  #ledgerOf(log: PartitionLog, member: EmbeddedSubscription): OffsetLedger {
     const before = this.#ledgers.get(log.id)
     if (before !== undefined) return OffsetLedger.decode(before.watermark, before.encode())
     const stored = this.#stored.get(log.id)
     if (stored !== undefined) return OffsetLedger.decode(stored.watermark, stored.metadata)
     this.markDirty(log.id)
-    return OffsetLedger.start(log.start)
+    return OffsetLedger.start(Math.max(log.start, member.beginnings.get(log) ?? 0))
   }
 }

@@ -15,11 +15,11 @@ export class EmbeddedListener implements Listener {
 
   constructor(
     log: PartitionLog,
-    from: 'earliest' | 'latest' | number,
+    from: number,
     thread: ThreadCaller<LogCalls>,
     onClose: (listener: EmbeddedListener) => void,
   ) {
-    this.from = from === 'earliest' ? log.start : from === 'latest' ? log.end : Math.max(from, log.start)
+    this.from = from
     this.#cursor = new Cursor(log, this.from, thread, this.#wakeup.wake)
     this.#onClose = onClose
   }

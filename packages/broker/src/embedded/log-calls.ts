@@ -7,6 +7,8 @@ export type LogCalls = {
   read: { argument: ReadChunks; result: ChunksRead }
   commit: { argument: readonly StoredPosition[]; result: undefined }
   retain: { argument: Retain; result: Retained }
+  seekTime: { argument: TimeSeek; result: TimeSought }
+  addTopics: { argument: readonly TopicSpec[]; result: readonly StoredPartition[] }
   close: { argument: undefined; result: undefined }
 }
 
@@ -72,6 +74,18 @@ export interface ChunksRead {
   /** Moves from the thread. */
   readonly buffer: ArrayBuffer
   readonly chunks: readonly { readonly base: number; readonly start: number; readonly end: number }[]
+}
+
+export interface TimeSeek {
+  readonly partitionId: number
+  readonly from: number
+  readonly timeMs: number
+}
+
+/** `more`: no record before `offset` is as late; ask again from there. */
+export interface TimeSought {
+  readonly kind: 'found' | 'end' | 'more'
+  readonly offset: number
 }
 
 export interface Retain {

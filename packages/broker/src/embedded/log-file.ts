@@ -54,13 +54,19 @@ export class LogFile {
   }
 
   partitions(): StoredPartition[] {
-    return [...this.tables.values()].map(({ id, topic, partition, start, end }) => ({
-      id,
-      topic,
-      partition,
-      start,
-      end,
-    }))
+    return [...this.tables.values()].map(storedOf)
+  }
+
+  /** Makes those that are missing; returns the partitions that are new. */
+  addTopics(topics: readonly TopicSpec[]): StoredPartition[] {
+    try {
+      this.transaction(() => {
+        for (const topic of topics) this.#addTopic(topic)
+      })
+    } catch (error) {
+      throw explainSqliteError(error, this.#path)
+    }
+    return this.#openTables().map(storedOf)
   }
 
   positions(): StoredPosition[] {
@@ -208,15 +214,18 @@ export class LogFile {
     }
   }
 
-  #openTables(): void {
+  /** Those that were not open yet. */
+  #openTables(): PartitionTable[] {
     const { database } = this.file
+    const opened: PartitionTable[] = []
     for (const row of database.prepare('SELECT * FROM partition ORDER BY id').all()) {
       const id = Number(row.id)
+      if (this.tables.has(id)) continue
       const start = Number(row.start)
       const last = database.prepare(`SELECT max(last) AS last FROM chunk_${id}`).get()!.last
       const select = database.prepare(`SELECT base, checksum, body FROM chunk_${id} WHERE last >= ? ORDER BY last`)
       select.setReturnArrays(true)
-      this.tables.set(id, {
+      const table = {
         id,
         topic: String(row.topic),
         partition: Number(row.number),
@@ -225,8 +234,11 @@ export class LogFile {
         end: last === null ? start : Number(last) + 1,
         insert: database.prepare(`INSERT INTO chunk_${id} VALUES (?, ?, ?, ?, ?)`),
         select,
-      })
+      } satisfies PartitionTable
+      this.tables.set(id, table)
+      opened.push(table)
     }
+    return opened
   }
 
   #damaged(table: PartitionTable, base: number): ForebayError {
@@ -256,6 +268,10 @@ const SCHEMA = `
 const UPSERT_POSITION = `
   INSERT INTO position VALUES (?, ?, ?, ?)
   ON CONFLICT DO UPDATE SET watermark = excluded.watermark, metadata = excluded.metadata`
+
+function storedOf({ id, topic, partition, start, end }: PartitionTable): StoredPartition {
+  return { id, topic, partition, start, end }
+}
 
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)

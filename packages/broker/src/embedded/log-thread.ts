@@ -3,6 +3,7 @@ import { ForebayError } from '@forebay/protocol'
 import type { LogCalls } from './log-calls.ts'
 import { LogFile } from './log-file.ts'
 import { retain } from './retention.ts'
+import { seekTime } from './seek-time.ts'
 import { answerCalls, Transferring } from './thread-call.ts'
 
 /** The thread that owns the file. SQLite blocks, so it is used here and nowhere else. */
@@ -25,6 +26,8 @@ answerCalls<LogCalls>(parentPort, {
     return undefined
   },
   retain: (request) => retain(log(), request),
+  seekTime: (request) => seekTime(log(), request),
+  addTopics: (topics) => log().addTopics(topics),
   close() {
     opened?.close()
     opened = null

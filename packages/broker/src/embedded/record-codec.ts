@@ -66,6 +66,13 @@ export function unpackChunk(chunk: Buffer, place: ChunkPlace, from: number, into
   }
 }
 
+/** Of the chunk that begins at offset `base`: its first record at or after the time. */
+export function firstOffsetAt(chunk: Buffer, base: number, timeMs: number): number {
+  const records: LogRecord[] = []
+  unpackChunk(chunk, { topic: '', partition: 0, base }, base, records)
+  return records.find((one) => one.timestampMs >= timeMs)?.offset ?? base
+}
+
 export interface ChunkPlace {
   readonly topic: string
   readonly partition: number

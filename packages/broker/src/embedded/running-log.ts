@@ -1,12 +1,13 @@
 import { ForebayError } from '@forebay/protocol'
-import type { AssignedPartition, ListenRequest } from '../broker.ts'
+import type { AssignedPartition, ConsumeRequest, FromTime, ListenRequest, TopicSpec } from '../broker.ts'
 import type { Timer } from '../clock.ts'
+import { timeMsOf } from '../from-time.ts'
 import { Appender } from './appender.ts'
 import type { Window } from './assignment.ts'
 import { Commits } from './commits.ts'
 import { Group } from './group.ts'
 import { EmbeddedListener } from './listener.ts'
-import type { LogCalls, OpenedLog } from './log-calls.ts'
+import type { LogCalls, OpenedLog, StoredPartition } from './log-calls.ts'
 import type { ResolvedEmbedded } from './options.ts'
 import { PartitionLog, Tails } from './partition-log.ts'
 import { EmbeddedSubscription } from './subscription.ts'
@@ -18,8 +19,9 @@ export class RunningLog {
   readonly groups = new Map<string, Group>()
   readonly #thread: ThreadCaller<LogCalls>
   readonly #options: ResolvedEmbedded
-  readonly #topics: ReadonlyMap<string, readonly PartitionLog[]>
-  readonly #byId: ReadonlyMap<number, PartitionLog>
+  readonly #tails = new Tails()
+  readonly #topics = new Map<string, PartitionLog[]>()
+  readonly #byId = new Map<number, PartitionLog>()
   readonly #commits: Commits
   readonly #subscriptions = new Set<EmbeddedSubscription>()
   readonly #listeners = new Set<EmbeddedListener>()
@@ -30,10 +32,7 @@ export class RunningLog {
   constructor(thread: ThreadCaller<LogCalls>, opened: OpenedLog, options: ResolvedEmbedded) {
     this.#thread = thread
     this.#options = options
-    const tails = new Tails()
-    const logs = opened.partitions.map((stored) => new PartitionLog(stored, tails))
-    this.#byId = new Map(logs.map((log) => [log.id, log]))
-    this.#topics = Map.groupBy(logs, (log) => log.topic)
+    this.#add(opened.partitions)
     this.#commits = new Commits(this.groups, thread, options.clock, options.commitIntervalMs)
     this.appender = new Appender(this.#topics, thread, options, () => this.#retainNow())
     for (const position of opened.positions) this.#group(position.group).stored(position)
@@ -47,14 +46,20 @@ export class RunningLog {
     throw new ForebayError('BAD_REQUEST', `topic: ${topic} does not exist; name it when opening the broker.`)
   }
 
+  /** Makes the topics that are missing. */
+  async addTopics(topics: readonly TopicSpec[]): Promise<void> {
+    const missing = topics.filter(({ name }) => !this.#topics.has(name))
+    if (missing.length > 0) this.#add(await this.#thread.call('addTopics', missing))
+  }
+
   async subscribe(
-    name: string,
-    topics: readonly string[],
+    { group: name, topics, from = 'earliest' }: ConsumeRequest,
     window: Window,
     onAssigned: (assigned: AssignedPartition) => void,
   ): Promise<EmbeddedSubscription> {
     const group = this.#group(name)
-    const subscription = new EmbeddedSubscription(topics, window, onAssigned, async (leaving) => {
+    const beginnings = from === 'earliest' ? NOWHERE : await this.#beginnings(group, topics, from)
+    const subscription = new EmbeddedSubscription(topics, window, beginnings, onAssigned, async (leaving) => {
       this.#subscriptions.delete(leaving)
       group.leave(leaving)
       await this.#commits.now()
@@ -65,8 +70,9 @@ export class RunningLog {
     return subscription
   }
 
-  listen(log: PartitionLog, from: ListenRequest['from']): EmbeddedListener {
-    const listener = new EmbeddedListener(log, from, this.#thread, (closed) => this.#listeners.delete(closed))
+  async listen(log: PartitionLog, from: ListenRequest['from']): Promise<EmbeddedListener> {
+    const at = await this.#placeOf(log, from)
+    const listener = new EmbeddedListener(log, at, this.#thread, (closed) => this.#listeners.delete(closed))
     this.#listeners.add(listener)
     return listener
   }
@@ -95,6 +101,38 @@ export class RunningLog {
     await this.#commits.close()
     // A thread that died has let go of the file already.
     await this.#thread.call('close', undefined).catch(() => {})
+  }
+
+  #add(partitions: readonly StoredPartition[]): void {
+    for (const stored of partitions) {
+      const log = new PartitionLog(stored, this.#tails)
+      this.#byId.set(log.id, log)
+      const known = this.#topics.get(log.topic)
+      if (known === undefined) this.#topics.set(log.topic, [log])
+      else known.push(log)
+    }
+  }
+
+  async #beginnings(
+    group: Group,
+    topics: readonly string[],
+    from: 'latest' | FromTime,
+  ): Promise<ReadonlyMap<PartitionLog, number>> {
+    const fresh = topics.flatMap((topic) => this.partitionsOf(topic)).filter((log) => !group.knows(log))
+    const places = await Promise.all(fresh.map((log) => this.#placeOf(log, from)))
+    return new Map(fresh.map((log, index) => [log, places[index]!]))
+  }
+
+  async #placeOf(log: PartitionLog, from: ListenRequest['from']): Promise<number> {
+    if (from === 'earliest') return log.start
+    if (from === 'latest') return log.end
+    if (typeof from === 'number') return Math.max(from, log.start)
+    const timeMs = timeMsOf(from)
+    for (let at = log.start; ; ) {
+      const { kind, offset } = await this.#thread.call('seekTime', { partitionId: log.id, from: at, timeMs })
+      if (kind !== 'more') return Math.max(offset, log.start)
+      at = offset
+    }
   }
 
   #group(name: string): Group {
@@ -129,3 +167,5 @@ export class RunningLog {
       })
   }
 }
+
+const NOWHERE: ReadonlyMap<PartitionLog, number> = new Map()

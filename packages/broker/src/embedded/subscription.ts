@@ -1,5 +1,6 @@
 import type { AssignedPartition, Batch, Subscription } from '../broker.ts'
 import type { Assignment, Window } from './assignment.ts'
+import type { PartitionLog } from './partition-log.ts'
 import { Wakeup } from './wakeup.ts'
 
 /** Most records of one batch, so that no partition keeps the others waiting. */
@@ -9,6 +10,8 @@ export const BATCH_RECORDS_MAX = 500
 export class EmbeddedSubscription implements Subscription {
   readonly topics: ReadonlySet<string>
   readonly window: Window
+  /** Where a group without a position begins; the earliest record where nothing is said. */
+  readonly beginnings: ReadonlyMap<PartitionLog, number>
   readonly wakeup = new Wakeup()
   readonly #onAssigned: (assigned: AssignedPartition) => void
   readonly #leave: (subscription: EmbeddedSubscription) => Promise<void>
@@ -20,11 +23,13 @@ export class EmbeddedSubscription implements Subscription {
   constructor(
     topics: readonly string[],
     window: Window,
+    beginnings: ReadonlyMap<PartitionLog, number>,
     onAssigned: (assigned: AssignedPartition) => void,
     leave: (subscription: EmbeddedSubscription) => Promise<void>,
   ) {
     this.topics = new Set(topics)
     this.window = window
+    this.beginnings = beginnings
     this.#onAssigned = onAssigned
     this.#leave = leave
   }

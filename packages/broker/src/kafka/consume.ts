@@ -3,10 +3,12 @@ import type { AssignedPartition, Batch, ConsumeRequest, Subscription } from '../
 import type { Timer } from '../clock.ts'
 import { WINDOW_OFFSETS_MAX } from '../offset-ledger.ts'
 import { Assignment, type AssignmentEvents, type Epoch, type Window } from './assignment.ts'
+import { type Beginnings, keyOf } from './beginnings.ts'
 import type { Cluster } from './cluster.ts'
 import { commitPositions, fetchCommitted } from './commit.ts'
 import type { Fetching } from './fetch-loop.ts'
-import { CODE, messageOf } from './kafka-error.ts'
+import { CODE, KafkaCodeError, messageOf } from './kafka-error.ts'
+import type { Link } from './link.ts'
 import { type Holder, Membership } from './membership.ts'
 import { listOffsets, type TopicPartition } from './offsets.ts'
 import { Pull } from './pull.ts'
@@ -23,6 +25,7 @@ export class KafkaSubscription implements Subscription, Holder, AssignmentEvents
   readonly #window: Window
   readonly #onAssigned: (assigned: AssignedPartition) => void
   readonly #onClose: (subscription: KafkaSubscription) => void
+  readonly #beginnings: Beginnings
   readonly #assignments = new Map<string, Assignment>()
   /** Those that may have something to hand out, each once, in turn. */
   readonly #filled = new Set<Assignment>()
@@ -37,6 +40,7 @@ export class KafkaSubscription implements Subscription, Holder, AssignmentEvents
     loops: Fetching,
     request: ConsumeRequest,
     onClose: (subscription: KafkaSubscription) => void,
+    beginnings: Beginnings,
   ) {
     this.#cluster = cluster
     this.#loops = loops
@@ -44,6 +48,7 @@ export class KafkaSubscription implements Subscription, Holder, AssignmentEvents
     this.#window = resolveWindow(request)
     this.#onAssigned = request.onAssigned ?? (() => {})
     this.#onClose = onClose
+    this.#beginnings = beginnings
     this.#pull = new Pull(
       () => this.#nextBatch(),
       () => this.close(),
@@ -128,17 +133,44 @@ export class KafkaSubscription implements Subscription, Holder, AssignmentEvents
       await untilItWorks(this.#cluster, `Finding where group '${this.#group}' left off`, NEVER, async () => {
         const open = assignments.filter((one) => !one.lost.aborted && !one.started)
         if (open.length === 0) return
+        const epoch = this.#membership.epoch
         const link = await this.#membership.link()
         const committed = await fetchCommitted(this.#cluster, link, this.#group, open)
         const fresh = open.filter((_, index) => committed[index] === null)
         const earliest = fresh.length === 0 ? [] : await listOffsets(this.#cluster, fresh, 'earliest')
+        const begins = fresh.map((one, index) => this.#beginnings.get(keyOf(one)) ?? earliest[index]!)
+        await this.#keepBeginnings(link, epoch, fresh, begins)
         for (const [index, assignment] of open.entries()) {
-          const at = committed[index] ?? { offset: earliest[fresh.indexOf(assignment)]!, metadata: '' }
+          const at = committed[index] ?? { offset: begins[fresh.indexOf(assignment)]!, metadata: '' }
           this.#read(assignment, at.offset, at.metadata)
         }
       })
     } catch (error) {
       this.#cluster.settings.onWarning('A partition cannot be read.', { group: this.#group, cause: messageOf(error) })
+    }
+  }
+
+  /**
+   * A place that is not simply the earliest record is committed before anything is read from it: 'latest' would be
+   * another place after a crash, and what was delivered and not settled would never come again. `epoch` is older than
+   * the answer that nothing is committed, so a commit under it cannot overwrite that of another owner.
+   */
+  async #keepBeginnings(
+    link: Link,
+    epoch: Epoch | null,
+    fresh: readonly Assignment[],
+    begins: readonly number[],
+  ): Promise<void> {
+    const positions = fresh.flatMap((assignment, index) => {
+      if (!this.#beginnings.has(keyOf(assignment)) || assignment.lost.aborted) return []
+      return [{ assignment, offset: begins[index]!, metadata: '', committed: () => {} }]
+    })
+    if (positions.length === 0) return
+    if (epoch === null) throw new Error('The group forms anew.')
+    for (const code of await commitPositions(this.#cluster, link, this.#group, epoch, positions)) {
+      if (code === CODE.NONE) continue
+      this.#membership.refused(epoch, code)
+      throw new KafkaCodeError(code, `Kafka did not take where '${this.#group}' begins.`)
     }
   }
 
@@ -225,10 +257,6 @@ export class KafkaSubscription implements Subscription, Holder, AssignmentEvents
 }
 
 const NEVER = new AbortController().signal
-
-function keyOf({ topic, partition }: TopicPartition): string {
-  return `${partition} ${topic}`
-}
 
 function resolveWindow(request: ConsumeRequest): Window {
   const records = request.windowRecords ?? WINDOW_RECORDS_DEFAULT

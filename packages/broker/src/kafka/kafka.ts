@@ -13,6 +13,7 @@ import type {
   Subscription,
 } from '../broker.ts'
 import { PublishError } from '../broker.ts'
+import { fixBeginnings } from './beginnings.ts'
 import { Cluster } from './cluster.ts'
 import { KafkaSubscription } from './consume.ts'
 import { warnOfWeakTopics } from './durability.ts'
@@ -54,8 +55,7 @@ class KafkaBroker implements Broker {
   }
 
   async open({ topics, signal }: OpenRequest): Promise<void> {
-    const library = await loadLibrary()
-    const cluster = new Cluster(library, this.#settings)
+    const cluster = this.#parts?.cluster ?? new Cluster(await loadLibrary(), this.#settings)
     const late = new AbortController()
     const timer = this.#settings.clock.timer(OPEN_WITHIN_MS, () => late.abort())
     try {
@@ -69,12 +69,12 @@ class KafkaBroker implements Broker {
         topics.map(({ name }) => name),
       )
     } catch (error) {
-      cluster.close()
+      if (this.#parts === null) cluster.close()
       throw error
     } finally {
       timer.cancel()
     }
-    this.#parts = {
+    this.#parts ??= {
       cluster,
       publisher: new Publisher(cluster),
       loops: new FetchLoops(cluster),
@@ -91,7 +91,9 @@ class KafkaBroker implements Broker {
 
   async consume(request: ConsumeRequest): Promise<Subscription> {
     const { cluster, loops } = this.#open()
-    const subscription = new KafkaSubscription(cluster, loops, request, (closed) => this.#readers.delete(closed))
+    const beginnings = await fixBeginnings(cluster, request, this.#closing.signal)
+    const closed = (one: KafkaSubscription) => this.#readers.delete(one)
+    const subscription = new KafkaSubscription(cluster, loops, request, closed, beginnings)
     this.#readers.add(subscription)
     return subscription
   }

@@ -22,7 +22,9 @@ export async function listen(
   const from = await untilItWorks(cluster, `Finding where to read ${topic}/${partition}`, signal, async () => {
     const partitions = cluster.partitionsOf(topic)
     if (partitions !== undefined && partition >= partitions) throw noPartition(topic, partition, partitions)
-    if (request.from === 'latest') return (await listOffsets(cluster, [request], 'latest'))[0]!
+    if (request.from === 'latest' || typeof request.from === 'object') {
+      return (await listOffsets(cluster, [request], request.from))[0]!
+    }
     const earliest = (await listOffsets(cluster, [request], 'earliest'))[0]!
     return request.from === 'earliest' ? earliest : Math.max(earliest, request.from)
   })

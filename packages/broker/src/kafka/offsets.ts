@@ -1,4 +1,6 @@
 import type { listOffsetsV7 } from '@platformatic/kafka'
+import type { FromTime } from '../broker.ts'
+import { timeMsOf } from '../from-time.ts'
 import type { Cluster } from './cluster.ts'
 import { KafkaCodeError } from './kafka-error.ts'
 
@@ -11,13 +13,26 @@ export interface TopicPartition {
   readonly partition: number
 }
 
-/** Where partitions begin or end, in the order given; one request to each node concerned. */
+type OffsetQuestion = 'earliest' | 'latest' | FromTime
+
+/** Where partitions begin, end or reach a time, in the order given; one request to each node concerned. */
 export async function listOffsets(
   cluster: Cluster,
   places: readonly TopicPartition[],
-  which: 'earliest' | 'latest',
+  which: OffsetQuestion,
 ): Promise<number[]> {
-  const timestamp = which === 'earliest' ? EARLIEST : LATEST
+  if (which === 'earliest') return askOffsets(cluster, places, EARLIEST)
+  if (which === 'latest') return askOffsets(cluster, places, LATEST)
+  // Asked first: what is appended between the two questions then lies behind the end, and is not passed over.
+  const ends = await askOffsets(cluster, places, LATEST)
+  const reached = await askOffsets(cluster, places, BigInt(timeMsOf(which)))
+  return reached.map((offset, index) => (offset === NONE_AS_LATE ? ends[index]! : offset))
+}
+
+/** What Kafka answers where every record is older than the time. */
+const NONE_AS_LATE = -1
+
+async function askOffsets(cluster: Cluster, places: readonly TopicPartition[], timestamp: bigint): Promise<number[]> {
   const perNode = Map.groupBy(places, ({ topic, partition }) => {
     const leader = cluster.leaderOf(topic, partition)
     if (leader === undefined) throw new Error(`Nobody leads ${topic}/${partition} at the moment.`)
