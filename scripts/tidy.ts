@@ -22,7 +22,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   server: ['protocol', 'broker'],
   sdk: ['protocol', 'broker'],
   events: ['protocol', 'broker', 'server'],
-  cli: ['protocol', 'broker', 'server', 'sdk', 'events'],
+  edge: ['protocol', 'broker'],
+  cli: ['protocol', 'broker', 'server', 'sdk', 'events', 'edge'],
 }
 
 interface LineRule {
