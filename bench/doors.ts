@@ -9,6 +9,7 @@ import { startForebay } from '../e2e/forebay.ts'
 import { startProcess } from '../scripts/rig/process.ts'
 import { store } from './compare.ts'
 import { describeMachine } from './machine.ts'
+import { type Percentiles, percentilesOf } from './percentiles.ts'
 
 export interface DoorsOptions {
   readonly seconds: number
@@ -91,13 +92,11 @@ async function read(place: Place, door: string): Promise<string> {
   return (await READ_DOORS[door]!(place, taskId)).answer
 }
 
-interface Figures {
+interface Figures extends Percentiles {
   readonly door: string
   readonly perSecond: number
   readonly count: number
   readonly failed: number
-  readonly p50Ms: number
-  readonly p99Ms: number
 }
 
 async function measure(
@@ -120,8 +119,6 @@ async function measure(
     }
   })
   await Promise.all(all)
-  const sorted = Float64Array.from(lateMs).sort()
-  const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? Number.NaN
-  return { door, perSecond, count, failed, p50Ms: at(0.5), p99Ms: at(0.99) }
+  return { door, perSecond, count, failed, ...percentilesOf(lateMs) }
 }
 const TASKS_LEAST = 10

@@ -6,6 +6,7 @@ import { startProcess } from '../scripts/rig/process.ts'
 import { store } from './compare.ts'
 import { EventStreams } from './event-streams.ts'
 import { describeMachine } from './machine.ts'
+import { type Percentiles, percentilesOf } from './percentiles.ts'
 import { cpuMs, residentBytes } from './process-figures.ts'
 
 export interface WatchersOptions {
@@ -95,12 +96,9 @@ const SETTLE_MS = 4_000
 const LANES = 64
 const WORKER = fileURLToPath(new URL('subjects/talking-worker.ts', import.meta.url))
 
-interface Figures {
+interface Figures extends Percentiles {
   readonly count: number
   readonly perSecond: number
-  readonly p50Ms: number
-  readonly p99Ms: number
-  readonly maxMs: number
 }
 
 /** How long each event of one name was on its way from the worker's stamp to here. */
@@ -133,10 +131,9 @@ class Arrivals {
       throw new Error(`only ${this.#lateMs.length} of ${wanted} events came`)
     })
     await Promise.race([this.#all.promise, within])
-    const sorted = Float64Array.from(this.#lateMs).sort()
-    const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]!
-    const perSecond = (sorted.length / Math.max(1, this.#lastMs - this.#firstMs)) * 1_000
-    return { count: sorted.length, perSecond, p50Ms: at(0.5), p99Ms: at(0.99), maxMs: at(1) }
+    const count = this.#lateMs.length
+    const perSecond = (count / Math.max(1, this.#lastMs - this.#firstMs)) * 1_000
+    return { count, perSecond, ...percentilesOf(this.#lateMs) }
   }
 }
 const ALL_WITHIN_MS = 180_000

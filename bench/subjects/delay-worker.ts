@@ -1,4 +1,5 @@
 import { createWorker } from '@forebay/sdk/worker'
+import { percentilesOf } from '../percentiles.ts'
 
 /**
  * delay-worker.ts SERVER QUEUE COUNT: each body is the wall time before which its task must not begin. Prints how late
@@ -28,9 +29,8 @@ console.log('ready')
 await worker.stopped
 
 function tell(nowMs: number): void {
-  const sorted = Float64Array.from(lateMs.values()).sort()
-  const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]
+  const late = [...lateMs.values()]
   const seconds = (nowMs - firstMs) / 1000
-  const figures = { early: sorted.filter((late) => late < 0).length, p50Ms: at(0.5), p99Ms: at(0.99), maxMs: at(1) }
-  console.log(`FIGURES ${JSON.stringify({ ...figures, seconds, perSecond: sorted.length / seconds, twice })}`)
+  const figures = { early: late.filter((each) => each < 0).length, ...percentilesOf(late) }
+  console.log(`FIGURES ${JSON.stringify({ ...figures, seconds, perSecond: late.length / seconds, twice })}`)
 }
