@@ -14,6 +14,8 @@ export interface EventDefinition<Name extends string = string, Data = unknown, V
   readonly schema: EventSchema<Data>
   /** One sentence for people. */
   readonly description: string
+  /** Whether `keyOf` may give a key at all, for those who describe the event. */
+  readonly isKeyed: boolean
   /** Ordering key; null: no order. */
   keyOf(data: Data): string | null
 }
@@ -50,14 +52,15 @@ export function defineEvent<Data>(
   name: string,
   options: EventOptions<Data> & { readonly schema: TSchema | EventSchema<Data> },
 ): EventDefinition<string, Data> {
-  const { version = 1, topic = `forebay.events.${name}`, description = '', key = () => null } = options
+  const { version = 1, topic = `forebay.events.${name}`, description = '', key } = options
   if (!NAME.test(name)) throw invalid('name', name, 'use up to 100 letters, digits, _ . and -, and begin with a letter')
   if (!Number.isInteger(version) || version < 1 || version > VERSION_MAX) {
     throw invalid('version', version, `must be a whole number from 1 to ${VERSION_MAX}`)
   }
   if (!TOPIC.test(topic)) throw invalid('topic', topic, 'use up to 249 letters, digits, . _ and -')
   const schema = isEventSchema<Data>(options.schema) ? options.schema : jsonSchema<Data>(options.schema)
-  return { name, version, topic, schema, description, keyOf: key }
+  const isKeyed = key !== undefined
+  return { name, version, topic, schema, description, isKeyed, keyOf: key ?? (() => null) }
 }
 
 const NAME = /^[A-Za-z][\w.-]{0,99}$/

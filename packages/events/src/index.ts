@@ -1,4 +1,23 @@
 export { type EncodedEvent, fromRecord, readStructured, toRecord, toStructured } from '@forebay/protocol/cloudevents'
+export { AGAIN_PARTITIONS, againTopicOf } from './again/again-topic.ts'
+export {
+  type DeadLettersOptions,
+  type DiscardReport,
+  type EventDeadLetters,
+  type LetterChoice,
+  openDeadLetters,
+} from './again/dead-letters.ts'
+export type { EventLetter, EventLetterFilter, WholeLetter } from './again/event-letter.ts'
+export type { RedriveOptions, RedriveReport, RunOptions } from './again/redrive-letters.ts'
+export { type ReplayOptions, type ReplayReport, replayEvents } from './again/replay.ts'
+export {
+  type AsyncApiDocument,
+  type AsyncApiOptions,
+  type AsyncApiServer,
+  type AsyncApiService,
+  asyncApi,
+} from './asyncapi/async-api.ts'
+export type { AsyncApiQueue } from './asyncapi/queue-parts.ts'
 export { type Consumer, createConsumer } from './consumer.ts'
 export type { ConsumerCounts } from './consumer-counts.ts'
 export type { ConsumerOptions, HandlersOf, RetryGiven } from './consumer-options.ts'
