@@ -1,4 +1,4 @@
-import { type Broker, type Clock, type Random, systemClock, systemRandom } from '@forebay/broker'
+import { type Broker, type Clock, type ConsumeRequest, type Random, systemClock, systemRandom } from '@forebay/broker'
 import { ForebayError } from '@forebay/protocol'
 import { type Logger, type QueueOptions, SILENT_LOG, type Store } from '@forebay/server/dispatch'
 import type { EventDefinition, EventOf } from './define-event.ts'
@@ -20,10 +20,15 @@ export interface ConsumerOptions<Definition extends EventDefinition = EventDefin
    */
   readonly broker: Broker | EventLog
   /**
-   * Who reads, together: each event goes to one member of the group, and every group gets all. A new group begins at the
-   * earliest event that is kept. Letters, digits, _ and -.
+   * Who reads, together: each event goes to one member of the group, and every group gets all. Members name the same
+   * events. Letters, digits, _ and -.
    */
   readonly group: string
+  /**
+   * Where a new group begins: at the earliest event that is kept (default), at what is published from now on, or at the
+   * first event that was published at this time or later (ms since 1970). A group that has a position keeps it.
+   */
+  readonly from?: NonNullable<ConsumeRequest['from']>
   /** Several versions of a name may stand side by side: each record is read by the schema of its own. */
   readonly events: readonly Definition[]
   readonly handlers: HandlersOf<Definition>
@@ -74,7 +79,7 @@ export interface ResolvedConsumer
 /** Throws CONFIG_INVALID that names every field at fault. */
 export function resolveConsumer(given: UntypedOptions): ResolvedConsumer {
   const resolved = { ...DEFAULTS, ...given, retry: { ...RETRY_DEFAULT, ...given.retry }, store: given.store ?? null }
-  const faults = [...nameFaults(given), ...numberFaults(resolved), ...parkingFaults(resolved)]
+  const faults = [...nameFaults(given), ...numberFaults(resolved), ...parkingFaults(resolved), ...fromFaults(resolved)]
   if (faults.length > 0) throw new ForebayError('CONFIG_INVALID', `createConsumer: ${faults.join('; ')}.`)
   return resolved
 }
@@ -118,6 +123,7 @@ export function subscriptionOf(topic: string, group: string): string {
 export const NEVER_MS = 100 * 365 * 86_400_000
 
 const DEFAULTS = {
+  from: 'earliest' as const,
   order: 'key' as const,
   concurrency: 64,
   timeoutMs: 30_000,
@@ -158,6 +164,11 @@ function numberFaults({ concurrency, timeoutMs, retry }: ResolvedConsumer): stri
   return Object.entries({ ...numbers, ...durations })
     .filter(([, value]) => !(Number.isSafeInteger(value) && value > 0))
     .map(([field, value]) => `${field}: must be a whole number above 0, got ${value}`)
+}
+
+function fromFaults({ from }: ResolvedConsumer): string[] {
+  if (from === 'earliest' || from === 'latest' || Number.isSafeInteger(from?.timeMs)) return []
+  return [`from: use 'earliest', 'latest' or { timeMs } in ms since 1970, got ${JSON.stringify(from)}`]
 }
 
 function parkingFaults({ onExhausted, store }: ResolvedConsumer): string[] {

@@ -2,6 +2,7 @@ import type { Broker, LogRecord } from '@forebay/broker'
 import { ForebayError } from '@forebay/protocol'
 import {
   createLetterFinisher,
+  type DeadLetter,
   LOG_OWNER,
   PLAIN_TASK,
   type QueueDispatcher,
@@ -12,6 +13,7 @@ import {
   startQueueDispatcher,
   usableParking,
 } from '@forebay/server/dispatch'
+import { againTopicOf, type FoundEvent, foundAtFirst } from './again/again-topic.ts'
 import { type ConsumerCounts, Counts } from './consumer-counts.ts'
 import {
   type ConsumerOptions,
@@ -95,12 +97,14 @@ class GroupMember implements Consumer {
 
   async start(): Promise<void> {
     const { broker } = this.#log
-    const topics = [...new Set(this.#resolved.events.map(({ topic }) => topic))]
-    const states = await broker.inspect({ topics })
-    for (const topic of topics) {
-      const partitions = states.filter((one) => one.topic === topic).length
-      this.#parts.push(await this.#startTopic(topic, partitions))
-    }
+    const sources = sourcesOf(this.#resolved)
+    const states = await broker.inspect({ topics: sources.map(({ topic }) => topic) })
+    const starts = sources.map(async (source) => {
+      const partitions = states.filter((one) => one.topic === source.topic).length
+      this.#parts.push(await this.#startSource(source, partitions))
+    })
+    const failed = (await Promise.allSettled(starts)).find(({ status }) => status === 'rejected')
+    if (failed?.status === 'rejected') throw failed.reason
   }
 
   stop({ graceMs = STOP_GRACE_MS_DEFAULT }: StopOptions = {}): Promise<StopReport> {
@@ -124,13 +128,14 @@ class GroupMember implements Consumer {
     await this.stop()
   }
 
-  async #startTopic(topic: string, partitions: number): Promise<Part> {
+  async #startSource({ topic, from, found, addressed }: Source, partitions: number): Promise<Part> {
     const { group, events, clock, random, log, store, unknown, handlers } = this.#resolved
     const { broker } = this.#log
     const queue = queueOf(topic, partitions, this.#resolved)
-    const finisher = createLetterFinisher({ broker, clock, random, log, deadTopic: deadTopicOf(topic, group) })
+    const finisher = createLetterFinisher({ broker, clock, random, log, addressed })
     const read = eventReader(events)
     const target = new HandlerTarget({
+      found,
       read,
       handlers,
       unknown,
@@ -148,7 +153,8 @@ class GroupMember implements Consumer {
       random,
       log,
       group: subscriptionOf(topic, group),
-      readTask: (record) => taskOf(record, queue.name, clock.wallMs()),
+      from,
+      readTask: (record) => taskOf(found(record), queue.name, clock.wallMs()),
       parking: store === null ? null : parkingOf(store, broker),
       meters: this.#counts.meters,
       cancellations: NO_CANCELLATIONS,
@@ -169,6 +175,37 @@ class GroupMember implements Consumer {
   }
 }
 
+/** A topic that a group reads. */
+interface Source {
+  readonly topic: string
+  readonly from: ResolvedConsumer['from']
+  found(record: LogRecord): FoundEvent
+  /** Dead letters of what comes again lie where those of its topic lie. */
+  addressed(letter: DeadLetter): DeadLetter
+}
+
+function sourcesOf({ events, group, from }: ResolvedConsumer): readonly Source[] {
+  const topics = [...new Set(events.map(({ topic }) => topic))]
+  const own = topics.map((topic) => ({
+    topic,
+    from,
+    found: (record: LogRecord) => ({ record, redrives: null }),
+    addressed: (letter: DeadLetter) => ({ ...letter, topic: deadTopicOf(topic, group) }),
+  }))
+  const again: Source = {
+    topic: againTopicOf(group),
+    from: 'earliest',
+    found: foundAtFirst,
+    addressed(letter) {
+      const { record } = foundAtFirst(letter.record)
+      // Anybody can have written this: only the topics of our own events surely have one for dead letters.
+      const topic = topics.includes(record.topic) ? record.topic : topics[0]!
+      return { ...letter, record, queue: subscriptionOf(topic, group), topic: deadTopicOf(topic, group) }
+    },
+  }
+  return [...own, again]
+}
+
 /** What belongs to one topic. */
 interface Part {
   readonly dispatcher: QueueDispatcher
@@ -181,9 +218,11 @@ interface Part {
  * whatever its time says; and nobody's but the log's, so that it is never written to its topic again, where others would
  * find it twice.
  */
-function taskOf({ topic, partition, offset, key, value }: LogRecord, queue: string, nowMs: number) {
+function taskOf({ record, redrives }: FoundEvent, queue: string, nowMs: number) {
+  const { topic, partition, offset, key, value } = record
   return {
     ...PLAIN_TASK,
+    generation: redrives ?? 0,
     id: `${topic}:${partition}:${offset}`,
     queue,
     key: key === null ? null : Buffer.from(key).toString(),

@@ -1,5 +1,6 @@
 import type { Broker, TopicSpec } from '@forebay/broker'
 import { ForebayError } from '@forebay/protocol'
+import { againTopic } from './again/again-topic.ts'
 import type { EventDefinition } from './define-event.ts'
 
 /** A log that several producers and consumers of one process share. */
@@ -15,7 +16,7 @@ export interface EventLogOptions extends TopicOptions {
   /** Not open yet. */
   readonly broker: Broker
   readonly events: readonly EventDefinition[]
-  /** Of consumers: their dead letters have topics of their own. Default: none. */
+  /** Of consumers: their dead letters, and what they are given again, have topics of their own. Default: none. */
   readonly groups?: readonly string[]
 }
 
@@ -58,13 +59,23 @@ export async function useLog(
 export function topicsOf(
   events: readonly EventDefinition[],
   groups: readonly string[],
-  { partitions = PARTITIONS_DEFAULT, retentionMs = RETENTION_MS_DEFAULT }: TopicOptions,
+  given: TopicOptions,
 ): readonly TopicSpec[] {
   const names = [...new Set(events.map(({ topic }) => topic))]
-  const dead = names.flatMap((name) => groups.map((group) => deadTopicOf(name, group)))
+  return [...eventTopics(names, given), ...groups.flatMap((group) => groupTopics(names, group))]
+}
+
+export function eventTopics(names: readonly string[], given: TopicOptions): readonly TopicSpec[] {
+  const { partitions = PARTITIONS_DEFAULT, retentionMs = RETENTION_MS_DEFAULT } = given
+  return names.map((name) => ({ name, partitions, retentionMs }))
+}
+
+/** What a group has for itself. */
+export function groupTopics(names: readonly string[], group: string): readonly TopicSpec[] {
+  const dead = names.map((name) => deadTopicOf(name, group))
   return [
-    ...names.map((name) => ({ name, partitions, retentionMs })),
     ...dead.map((name) => ({ name, partitions: DEAD_PARTITIONS, retentionMs: 'forever' as const })),
+    againTopic(group),
   ]
 }
 

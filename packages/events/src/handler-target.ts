@@ -1,5 +1,6 @@
-import type { Clock, Position, Timer } from '@forebay/broker'
+import type { Clock, LogRecord, Position, Timer } from '@forebay/broker'
 import type { Attempt, Outcome, Target } from '@forebay/server/dispatch'
+import type { FoundEvent } from './again/again-topic.ts'
 import type { Counts } from './consumer-counts.ts'
 import type { Event } from './event.ts'
 import { AttemptAborted, refusalOf } from './handler-errors.ts'
@@ -11,14 +12,17 @@ export interface HandlerContext {
   readonly signal: AbortSignal
   /** 1 for the first; a crash begins again at 1. */
   readonly attempt: number
-  /** Where the event lies in the log. */
+  /** Where the event lies in its topic, also when it came again. */
   readonly position: Position
+  /** Null: it came from its topic. Else it was given to this group again: how often it was redriven, 0 for a replay. */
+  readonly redrives: number | null
 }
 
 export type Handler = (event: Event, context: HandlerContext) => unknown
 
 export interface HandlerTargetParts {
-  readonly read: (attempt: Attempt['record']) => ReadEvent
+  readonly found: (record: LogRecord) => FoundEvent
+  readonly read: (record: LogRecord) => ReadEvent
   readonly handlers: Readonly<Record<string, Handler>>
   readonly unknown: 'skip' | 'dead'
   readonly slots: HandlerSlots
@@ -43,10 +47,13 @@ export class HandlerTarget implements Target {
   }
 
   run(attempt: Attempt): Promise<Outcome> {
-    const read = this.#parts.read(attempt.record)
-    if (read.kind === 'event') return this.#call(attempt, read.event)
-    if (read.kind === 'unknown' && this.#parts.unknown === 'skip') {
-      this.#parts.counts.skipped++
+    const { found: findAtFirst, read: readEvent, unknown, counts } = this.#parts
+    const found = findAtFirst(attempt.record)
+    const read = readEvent(found.record)
+    if (read.kind === 'event') return this.#call(attempt, found, read.event)
+    // Somebody meant a redriven one for this group: passing it over would lose it.
+    if (read.kind === 'unknown' && unknown === 'skip' && (found.redrives ?? 0) === 0) {
+      counts.skipped++
       return DONE
     }
     return Promise.resolve({ kind: 'failed', code: 'EVENT_UNDECODABLE', message: read.why, then: 'dead' })
@@ -67,7 +74,7 @@ export class HandlerTarget implements Target {
     signal.removeEventListener('abort', callOff)
   }
 
-  #call(attempt: Attempt, event: Event): Promise<Outcome> {
+  #call(attempt: Attempt, { record, redrives }: FoundEvent, event: Event): Promise<Outcome> {
     const { slots, counts, clock, handlers } = this.#parts
     slots.take()
     return new Promise((resolve) => {
@@ -80,8 +87,9 @@ export class HandlerTarget implements Target {
         if (this.#calls.size === 0) this.#idle?.()
       })
       this.#calls.set(attempt, call)
-      const { topic, partition, offset } = attempt.record
-      const context = { signal: call.signal, attempt: attempt.number, position: { topic, partition, offset } }
+      const { topic, partition, offset } = record
+      const position = { topic, partition, offset }
+      const context = { signal: call.signal, attempt: attempt.number, position, redrives }
       void (async () => handlers[event.type]!(event, context))().then(
         () => call.succeeded(),
         (thrown: unknown) => call.failed(thrown),

@@ -2,6 +2,7 @@
 import { pino } from 'pino'
 
 export type { Logger } from 'pino'
+export type { DeadLetter } from './dead/dead-record.ts'
 export { type QueueDispatcher, startQueueDispatcher } from './dispatch/queue-dispatcher.ts'
 export type { ReadTask } from './dispatch/read-task.ts'
 export type { Target } from './execute/target.ts'

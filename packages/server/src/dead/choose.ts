@@ -1,8 +1,14 @@
-import type { QueueOptions } from '../options.ts'
 import { type Letter, readLetter } from './letter.ts'
 import { type LetterFilter, matches, stateOf } from './letter-filter.ts'
 import { holds, type LetterPlace, letterNotFound } from './letter-place.ts'
-import { type DeadPartition, deadPartitions, readPartition, readVerdicts, type ScanParts } from './scan.ts'
+import {
+  type DeadPartition,
+  deadPartitions,
+  readPartition,
+  readVerdicts,
+  type ScannedQueue,
+  type ScanParts,
+} from './scan.ts'
 
 /** Which letters something is done with; only open ones ever are. */
 export type Choice =
@@ -14,7 +20,7 @@ export const PLACES_MAX = 1_000
 
 export interface Chosen {
   readonly letter: Letter
-  readonly queue: QueueOptions
+  readonly queue: ScannedQueue
 }
 
 /**

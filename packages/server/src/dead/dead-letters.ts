@@ -63,7 +63,7 @@ export function createDeadLetters(parts: ScanParts): DeadLetters {
     async list(filter, limit, signal) {
       const newest = new Newest<LetterSummary>(limit, (letter) => letter.atMs)
       let total = 0
-      await eachMatch(filter, signal, (letter, state) => {
+      await eachLetter(parts, filter, signal, (letter, state) => {
         total++
         if (newest.wants(letter.atMs)) newest.add(summaryOf(letter, state))
       })
@@ -74,7 +74,7 @@ export function createDeadLetters(parts: ScanParts): DeadLetters {
       const hours = new Map<number, Map<string, number>>()
       let total = 0
       let earlier = 0
-      await eachMatch(filter, signal, ({ atMs, code }) => {
+      await eachLetter(parts, filter, signal, ({ atMs, code }) => {
         if (atMs < sinceMs) {
           earlier++
           return
@@ -104,21 +104,23 @@ export function createDeadLetters(parts: ScanParts): DeadLetters {
       return newest.get()
     },
   }
+}
 
-  async function eachMatch(
-    filter: LetterFilter,
-    signal: AbortSignal,
-    visit: (letter: Letter, state: LetterState) => void,
-  ): Promise<void> {
-    const partitions = await deadPartitions(parts, filter.queue)
-    const marks = await readVerdicts(parts, partitions, signal)
-    await readAll(parts, partitions, signal, (record, partition) => {
-      const letter = readLetter(record)
-      if (letter === null) return
-      const state = stateOf(letter, marks.get(partition))
-      if (matches(letter, state, filter)) visit(letter, state)
-    })
-  }
+/** Every letter that matches, of several partitions at once. */
+export async function eachLetter(
+  parts: ScanParts,
+  filter: LetterFilter,
+  signal: AbortSignal,
+  visit: (letter: Letter, state: LetterState) => void,
+): Promise<void> {
+  const partitions = await deadPartitions(parts, filter.queue)
+  const marks = await readVerdicts(parts, partitions, signal)
+  await readAll(parts, partitions, signal, (record, partition) => {
+    const letter = readLetter(record)
+    if (letter === null) return
+    const state = stateOf(letter, marks.get(partition))
+    if (matches(letter, state, filter)) visit(letter, state)
+  })
 }
 
 /** Reads from the letter on to the end of its partition, where verdicts may stand. */

@@ -18,6 +18,8 @@ export interface LetterFilter {
   readonly untilMs?: number
   /** Default 'open'. */
   readonly state?: LetterState | 'any'
+  /** Whatever else is asked of it; the last to be asked. */
+  readonly where?: (letter: Letter) => boolean
 }
 
 export function stateOf(letter: Letter, marks: OffsetMarks | undefined): LetterState {
@@ -34,5 +36,6 @@ export function matches(letter: Letter, state: LetterState, filter: LetterFilter
   if (filter.key !== undefined && filter.key !== letter.key) return false
   if (filter.task !== undefined && filter.task !== letter.taskId) return false
   if (filter.sinceMs !== undefined && letter.atMs < filter.sinceMs) return false
-  return filter.untilMs === undefined || letter.atMs < filter.untilMs
+  if (filter.untilMs !== undefined && letter.atMs >= filter.untilMs) return false
+  return filter.where === undefined || filter.where(letter)
 }

@@ -1,12 +1,14 @@
-import { type Broker, type Clock, PublishError, type RecordToPublish } from '@forebay/broker'
+import type { Broker, Clock, RecordToPublish } from '@forebay/broker'
 import type { BlobStore } from '../blobs/blob-store.ts'
 import type { QueueOptions } from '../options.ts'
 import { isEndState, type TaskState } from '../task.ts'
 import { type Choice, type Chosen, chosenLetters } from './choose.ts'
 import { type Letter, originalRecord } from './letter.ts'
 import { bringBackBody, unpinBody } from './letter-blobs.ts'
+import { groupAt, Pace } from './pace.ts'
 import { type EditedLetter, type Refusal, redriveRecords, refusalOf } from './redrive-record.ts'
 import { verdictRecord } from './verdict.ts'
+import { writeInSteps } from './write-in-steps.ts'
 
 export const REDRIVE_RATE_DEFAULT = 50
 export const REDRIVE_RATE_MAX = 10_000
@@ -65,8 +67,8 @@ export async function* redrive(
   request: RedriveRequest,
   signal: AbortSignal,
 ): AsyncGenerator<RedriveProgress, undefined> {
-  const { clock, blobs = null } = parts
-  const groupMax = Math.max(1, Math.min(GROUP_MAX, Math.floor((request.ratePerS * GROUP_MS) / 1_000)))
+  const { clock, queues, blobs = null } = parts
+  const groupMax = groupAt(request.ratePerS)
   const pace = new Pace(clock, request.ratePerS)
   const done = { redriven: 0, already: 0, refused: {} as Partial<Record<Refusal, number>> }
   let group: Chosen[] = []
@@ -88,7 +90,8 @@ export async function* redrive(
   /** Brings a body that lies outside the log back into use; its letter's pin stays until the verdict. */
   async function bodyRefusal({ letter, queue }: Chosen): Promise<Refusal | null> {
     if (request.edit !== null) return null
-    return (await bringBackBody(blobs, originalRecord(letter), queue.deadlineMs)) ? null : 'blob'
+    const { deadlineMs } = queues.get(queue.name)!
+    return (await bringBackBody(blobs, originalRecord(letter), deadlineMs)) ? null : 'blob'
   }
 
   async function run(letters: readonly Chosen[]): Promise<void> {
@@ -135,27 +138,16 @@ export async function* redrive(
     if (letters.length === 0) return
     const nowMs = clock.wallMs()
     const records = letters.map(({ letter, queue }) =>
-      redriveRecords(letter, request.edit, { queue, lanes: parts.lanes, nowMs }),
+      redriveRecords(letter, request.edit, { queue: queues.get(queue.name)!, lanes: parts.lanes, nowMs }),
     )
-    // What the log did not take of a step gets no further; what it took goes on, and then the fault is told.
-    let kept = letters.map((_, index) => index)
-    let fault: unknown
-    for (const step of [
-      (index: number) => records[index]!.task,
-      (index: number) => records[index]!.note,
-      (index: number) => verdictOf(letters[index]!, ''),
-    ]) {
-      try {
-        if (kept.length > 0) await parts.broker.publish(kept.map(step))
-      } catch (error) {
-        fault ??= error
-        const failed = new Set(error instanceof PublishError ? error.failed.map((one) => one.index) : kept.keys())
-        kept = kept.filter((_, position) => !failed.has(position))
-      }
-    }
-    if (fault === undefined) return
-    done.redriven += kept.length
-    throw fault
+    const { written, fault } = await writeInSteps(parts.broker, letters.length, [
+      (index) => records[index]!.task,
+      (index) => records[index]!.note,
+      (index) => verdictOf(letters[index]!, ''),
+    ])
+    if (fault === null) return
+    done.redriven += written
+    throw fault.thrown
   }
 
   function verdictOf({ letter }: Chosen, why: string): RecordToPublish {
@@ -174,30 +166,6 @@ async function publishAll(broker: Broker, records: readonly RecordToPublish[]): 
   if (records.length > 0) await broker.publish(records)
 }
 
-/** Lets through so many a second, on the whole: who was slow for a while may not make up for more than a second. */
-class Pace {
-  readonly #clock: Clock
-  readonly #perMs: number
-  #nextMs: number
-
-  constructor(clock: Clock, perS: number) {
-    this.#clock = clock
-    this.#perMs = perS / 1_000
-    this.#nextMs = clock.monotonicMs()
-  }
-
-  async take(count: number, signal: AbortSignal): Promise<void> {
-    const nowMs = this.#clock.monotonicMs()
-    const beginMs = Math.max(this.#nextMs, nowMs - CATCH_UP_MAX_MS)
-    this.#nextMs = beginMs + count / this.#perMs
-    if (beginMs > nowMs) await this.#clock.sleep(beginMs - nowMs, signal)
-  }
-}
-
-/** Letters that are published together: as many as fall into `GROUP_MS`. */
-const GROUP_MAX = 200
-const GROUP_MS = 100
-const CATCH_UP_MAX_MS = 1_000
 /** A letter's result, or a note of its task, is in the store by then. */
 const RESULT_WITHIN_MS = 60_000
 const LOOKS_MAX = 10

@@ -1,4 +1,4 @@
-import type { Broker, Clock, LogRecord } from '@forebay/broker'
+import type { Broker, Clock, ListenRequest, LogRecord } from '@forebay/broker'
 import { ForebayError } from '@forebay/protocol'
 import type { QueueOptions } from '../options.ts'
 import { deadTopic } from '../topics.ts'
@@ -8,12 +8,15 @@ import { readVerdict, type Verdict } from './verdict.ts'
 export interface ScanParts {
   readonly broker: Broker
   readonly clock: Clock
-  readonly queues: ReadonlyMap<string, QueueOptions>
+  readonly queues: ReadonlyMap<string, ScannedQueue>
 }
+
+/** All that a question about dead letters has to know of a queue. */
+export type ScannedQueue = Pick<QueueOptions, 'name' | 'topic'>
 
 /** A partition of a dead topic, as far as it reached when it was looked at. */
 export interface DeadPartition {
-  readonly queue: QueueOptions
+  readonly queue: ScannedQueue
   readonly topic: string
   readonly partition: number
   readonly start: number
@@ -27,7 +30,7 @@ const PARTITIONS_AT_ONCE = 8
 
 /** Those with something in them, of one queue or of all. */
 export async function deadPartitions({ broker, queues }: ScanParts, queue?: string): Promise<DeadPartition[]> {
-  const byTopic = new Map<string, QueueOptions>()
+  const byTopic = new Map<string, ScannedQueue>()
   for (const one of queues.values()) {
     if (queue === undefined || one.name === queue) byTopic.set(deadTopic(one.topic), one)
   }
@@ -39,15 +42,19 @@ export async function deadPartitions({ broker, queues }: ScanParts, queue?: stri
 
 /** Every record from `from` (default: the start) to the end, in batches. Throws BROKER_UNAVAILABLE when no more comes. */
 export async function* readPartition(
-  { broker, clock }: ScanParts,
-  { topic, partition, start, end }: DeadPartition,
+  { broker, clock }: Pick<ScanParts, 'broker' | 'clock'>,
+  { topic, partition, start, end }: Omit<DeadPartition, 'queue'>,
   signal: AbortSignal,
-  from = start,
+  from: ListenRequest['from'] = start,
 ): AsyncGenerator<readonly LogRecord[], undefined> {
-  if (from >= end) return
+  if (start >= end || (typeof from === 'number' && from >= end)) return
   signal.throwIfAborted()
   const listener = await broker.listen({ topic, partition, from })
   let reached = listener.from
+  if (reached >= end) {
+    await listener.close()
+    return
+  }
   const close = () => void listener.close()
   let quiet = clock.timer(SCAN_QUIET_MAX_MS, close)
   signal.addEventListener('abort', close, { once: true })

@@ -1,4 +1,13 @@
-import type { AssignedPartition, Batch, Broker, Clock, Delivery, Random, Subscription } from '@forebay/broker'
+import type {
+  AssignedPartition,
+  Batch,
+  Broker,
+  Clock,
+  ConsumeRequest,
+  Delivery,
+  Random,
+  Subscription,
+} from '@forebay/broker'
 import type { Logger } from 'pino'
 import type { Target } from '../execute/target.ts'
 import type { Finisher } from '../finish/finisher.ts'
@@ -35,6 +44,8 @@ export interface DispatcherDependencies {
   readonly meters: QueueMeters
   /** The consumer group that keeps the positions. Default: that of the queue's name. */
   readonly group?: string
+  /** Where a group begins that is new. Default: at the earliest record. */
+  readonly from?: NonNullable<ConsumeRequest['from']>
   /** What a record of the topic asks for. Default: the task that it is. */
   readonly readTask?: ReadTask
 }
@@ -109,7 +120,7 @@ class Dispatcher implements QueueDispatcher {
   }
 
   async start(): Promise<void> {
-    const { broker, queue, cancellations } = this.#dependencies
+    const { broker, queue, cancellations, from = 'earliest' } = this.#dependencies
     this.#unsubscribe = cancellations.subscribe(queue.name, (cancelled) => {
       this.#road.cancel(this.#windows.values())
       this.#parkedWork?.cancel(cancelled)
@@ -118,6 +129,7 @@ class Dispatcher implements QueueDispatcher {
       this.#subscription = await broker.consume({
         topics: [queue.topic],
         group: this.#group,
+        from,
         windowRecords: WINDOW_RECORDS_MAX,
         windowBytes: WINDOW_BYTES_MAX,
         onAssigned: (assigned) => this.#assigned(assigned),
