@@ -43,6 +43,7 @@ export function exitCodeOf(code: ErrorCode): ExitCode {
     case 'CONFIG_INVALID':
       return EXIT.configInvalid
     case 'QUEUE_NOT_FOUND':
+    case 'EVENT_NOT_FOUND':
     case 'ROUTE_NOT_FOUND':
     case 'TASK_NOT_FOUND':
     case 'TASK_GONE':

@@ -1,4 +1,4 @@
-// A second door: CloudEvents as Kafka records and as JSON documents, for whoever reads or writes events.
+// A second door: CloudEvents as Kafka records, in HTTP requests and as JSON documents, for whoever reads or writes events.
 export {
   ATTRIBUTE_NAME,
   ATTRIBUTES,
@@ -7,6 +7,7 @@ export {
   shown,
 } from './cloudevents/attributes.ts'
 export type { EncodedEvent } from './cloudevents/encoded-event.ts'
+export { type EventRequest, type EventsRead, readHttpEvents } from './cloudevents/http-binding.ts'
 export {
   type EventRecord,
   fromRecord,

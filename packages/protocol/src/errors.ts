@@ -15,6 +15,7 @@ export const ERRORS = {
   UNAUTHENTICATED: { http: 401, grpc: 'UNAUTHENTICATED', retry: false },
   FORBIDDEN: { http: 403, grpc: 'PERMISSION_DENIED', retry: false },
   QUEUE_NOT_FOUND: { http: 404, grpc: 'NOT_FOUND', retry: false },
+  EVENT_NOT_FOUND: { http: 404, grpc: 'NOT_FOUND', retry: false },
   ROUTE_NOT_FOUND: { http: 404, grpc: 'UNIMPLEMENTED', retry: false },
   TASK_NOT_FOUND: { http: 404, grpc: 'NOT_FOUND', retry: false },
   PARKED_NOT_FOUND: { http: 404, grpc: 'NOT_FOUND', retry: false },

@@ -88,3 +88,4 @@ export {
   WorkerService,
 } from './gen/forebay/worker/v1/worker_pb.ts'
 export { grpcDefinition } from './grpc-definition.ts'
+export { elementTexts, memberText } from './json-text.ts'

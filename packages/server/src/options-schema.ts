@@ -2,14 +2,16 @@ import type { TSchema } from 'typebox'
 import { blobsField } from './options/blobs-field.ts'
 import { breakerField } from './options/breaker-field.ts'
 import { brokerField, kafkaField } from './options/broker-fields.ts'
+import { eventsField } from './options/events-field.ts'
 import { fairnessField } from './options/fairness-field.ts'
-import { type Field, type GivenOf, leaf, list, map, object, quote, required, type ValueOf } from './options/field.ts'
+import { type GivenOf, list, map, object, required, type ValueOf } from './options/field.ts'
 import { keySourceField } from './options/key-source-field.ts'
 import { rateField } from './options/rate-field.ts'
 import { retryField } from './options/retry-field.ts'
 import { routeField } from './options/route-field.ts'
 import { address, choice, duration, flag, integer, path, size, text } from './options/scalar-fields.ts'
 import { scheduleField } from './options/schedule-field.ts'
+import { schemaField } from './options/schema-field.ts'
 import { postgresField, storeField } from './options/store-field.ts'
 import { targetField } from './options/target-field.ts'
 import { webhooksField } from './options/webhooks-field.ts'
@@ -108,17 +110,6 @@ const perKeyField = object('Limits for the tasks of one key.', {
   rate: rateField('Attempts of one key that begin:'),
 })
 
-/** A file to read or the schema itself; which of the two is told by its type. */
-const bodySchemaField: Field<string | object, string | object | null> = leaf<string | object, string | object | null>({
-  about: 'JSON Schema (2020-12) that bodies must meet: a file, or the schema itself. Default: any bytes are accepted.',
-  schema: { anyOf: [{ type: 'string', minLength: 1 }, { type: 'object' }] },
-  absent: null,
-  parse(given, place) {
-    if (typeof given === 'string' || (typeof given === 'object' && !Array.isArray(given))) return given
-    place.refuse(given, `${quote(given)} is not a JSON Schema.`, 'Write a file name, or the schema as keys and values.')
-  },
-})
-
 const queueField = object('The policy of one queue.', {
   route: routeField,
   key: keySourceField,
@@ -157,7 +148,9 @@ const queueField = object('The policy of one queue.', {
   ),
   schedule: scheduleField,
   idempotency: idempotencyField,
-  schema: bodySchemaField,
+  schema: schemaField(
+    'JSON Schema (2020-12) that bodies must meet: a file, or the schema itself. Default: any bytes are accepted.',
+  ),
   bodyMax: size('Largest request body. Default: http.bodyMax.', { default: null, min: '1B', max: '64MiB' }),
   partitions: integer('Partitions of its topic if it has to be made. Default: `partitions`.', {
     default: null,
@@ -214,6 +207,7 @@ export const optionsField = object('Configuration of Forebay. Everything has a d
     },
     queueField,
   ),
+  events: eventsField,
 })
 
 /** What people may write in forebay.yaml. */

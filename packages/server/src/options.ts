@@ -19,6 +19,8 @@ export interface ServerOptions {
   readonly auth: AuthOptions
   readonly webhooks: WebhookOptions
   readonly queues: ReadonlyMap<string, QueueOptions>
+  /** That callers may publish through this server, by name. Default: none. */
+  readonly events: ReadonlyMap<string, EventTypeOptions>
   /** Partitions of topics that have to be made. Default 12. */
   readonly partitions: number
   /** How long task and result records, and results in the store, are kept. Default 24 h. ms */
@@ -148,6 +150,18 @@ export interface WebhookOptions {
   readonly concurrency: number
   /** Calls to one host at once. Default 4. */
   readonly perHost: number
+}
+
+export interface EventTypeOptions {
+  /** `type` of the CloudEvent. */
+  readonly name: string
+  readonly topic: string
+  /** Of a topic that has to be made. */
+  readonly partitions: number
+  /** The same. Default 7 days. ms */
+  readonly retentionMs: number
+  /** JSON Schemas (2020-12) by version; where there are any, other versions are refused. */
+  readonly schemas: ReadonlyMap<number, object>
 }
 
 export interface QueueOptions {

@@ -5,6 +5,7 @@ import { type Fault, Place, quote } from './options/field.ts'
 import { type FileContext, type FileReader, fileReader } from './options/file-reader.ts'
 import { parkingPlace } from './options/refuse-unparkable.ts'
 import { resolveBlobs } from './options/resolve-blobs.ts'
+import { resolveEvents } from './options/resolve-events.ts'
 import { resolveQueues } from './options/resolve-queues.ts'
 import { formatSize } from './options/size.ts'
 import { resolveStore } from './options/store-field.ts'
@@ -53,6 +54,7 @@ function resolveRead(read: ReadOptions, place: Place, context: ResolveContext): 
   const dataDir = files.absolute(read.data!, place.at('data'))
   const broker = resolveBroker(read, place.at('kafka', 'tls'), files)
   const store = resolveStore(read.store, read.postgres.connections)
+  const queues = resolveQueues(read, place.at('queues'), files, parkingPlace(broker, store))
   return {
     instance: read.instance ?? `${context.hostname}:${http.listen.port}`,
     roles: resolveRoles(read.roles, place.at('roles')),
@@ -75,7 +77,8 @@ function resolveRead(read: ReadOptions, place: Place, context: ResolveContext): 
     grpc: { ...grpc.listen, sessionsMax: grpc.sessionsMax, leaseMs: grpc.lease },
     auth: resolveAuth(read, place.at('auth', 'keys')),
     webhooks: resolveWebhooks(read, place.at('webhooks'), files),
-    queues: resolveQueues(read, place.at('queues'), files, parkingPlace(broker, store)),
+    queues,
+    events: resolveEvents(read, queues, place.at('events'), files),
     partitions: read.partitions,
     retentionMs: read.retention,
     stopGraceMs: read.stopGrace,

@@ -25,7 +25,7 @@ import { createFinisher, type Finisher, RECORD_HEADROOM_BYTES } from './finish/f
 import { createRecorder, type Recorder } from './finish/recorder.ts'
 import { resultTopics } from './finish/result-topics.ts'
 import { type Running, STOP_GRACE_MS_DEFAULT, type StopOptions, type StopReport } from './lifecycle.ts'
-import type { QueueOptions, ServerOptions } from './options.ts'
+import type { EventTypeOptions, QueueOptions, ServerOptions } from './options.ts'
 import { createReplies, type RunningReplies } from './reply/log-replies.ts'
 import type { Parking } from './store/parking.ts'
 import type { Store } from './store/store.ts'
@@ -342,13 +342,13 @@ class ComposedServer implements Server {
 /** Large bodies that are in memory on their way to workers and targets; attempts beyond it wait. */
 const BODIES_BYTES_MAX = 128 * 1024 * 1024
 
-function topicsOf({ queues, partitions, retentionMs }: ServerOptions): TopicSpec[] {
+function topicsOf({ queues, events, partitions, retentionMs }: ServerOptions): TopicSpec[] {
   const topics: TopicSpec[] = [CLUSTER_TOPIC_SPEC, CONTROL_TOPIC_SPEC, { name: RESULTS_TOPIC, partitions, retentionMs }]
   for (const queue of queues.values()) {
     topics.push({ name: queue.topic, partitions: queue.partitions, retentionMs })
     topics.push({ name: deadTopic(queue.topic), partitions: queue.partitions, retentionMs: 'forever' })
   }
-  return [...topics, ...resultTopicsOf(queues.values(), retentionMs)]
+  return [...topics, ...resultTopicsOf(queues.values(), retentionMs), ...eventTopicsOf(events.values())]
 }
 
 /** One that several queues share has the partitions of the widest of them. */
@@ -359,4 +359,11 @@ function resultTopicsOf(queues: Iterable<QueueOptions>, retentionMs: number): To
     partitions.set(queue.resultTopic, Math.max(queue.partitions, partitions.get(queue.resultTopic) ?? 0))
   }
   return [...partitions].map(([name, count]) => ({ name, partitions: count, retentionMs }))
+}
+
+/** Events that share a topic agree on how it is made. */
+function eventTopicsOf(events: Iterable<EventTypeOptions>): TopicSpec[] {
+  const topics = new Map<string, TopicSpec>()
+  for (const { topic, partitions, retentionMs } of events) topics.set(topic, { name: topic, partitions, retentionMs })
+  return [...topics.values()]
 }

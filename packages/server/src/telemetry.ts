@@ -15,6 +15,8 @@ export interface Metrics {
   readonly registry: Registry
   /** The meters of one queue, bound once so that the hot path looks nothing up. */
   queue(name: string): QueueMeters
+  /** Events that callers published through this process and the log has, by name. */
+  readonly eventsAccepted: Counter<'event'>
   /** Results that came second and were dropped (P2). */
   readonly duplicateResults: Counter
   /** Records that could not be read as what their topic holds. */
@@ -132,6 +134,12 @@ export function createMetrics(): Metrics {
       }
       return meters
     },
+    eventsAccepted: new Counter({
+      name: 'forebay_events_accepted_total',
+      help: 'Events that this process acknowledged, by name.',
+      labelNames: ['event'],
+      registers,
+    }),
     duplicateResults: new Counter({
       name: 'forebay_results_duplicate_total',
       help: 'Results that came second for their task and were dropped.',

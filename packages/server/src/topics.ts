@@ -9,6 +9,15 @@ export function taskTopic(queue: string): string {
   return `forebay.tasks.${queue}`
 }
 
+export function eventTopic(event: string): string {
+  return `forebay.events.${event}`
+}
+
+/** Where a group of consumers finds events that are to come to it once more. */
+export function isAgainTopic(topic: string): boolean {
+  return topic.startsWith('forebay.again.')
+}
+
 export function deadTopic(topic: string): string {
   return `${topic}.dead`
 }

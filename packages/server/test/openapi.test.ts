@@ -137,6 +137,7 @@ test('what this server cannot do is not offered', async () => {
   const parts: DocumentParts = {
     routes: rig.doors.http.routes,
     queues: QUEUES,
+    events: [],
     waitMaxMs: 60_000,
     retentionMs: 86_400_000,
     keys: true,

@@ -44,4 +44,9 @@ queues:
   # An HTTP endpoint gets each task as POST.
   # legacy:
   #   target: http://127.0.0.1:9000/jobs
+
+# What services may publish, for others to consume:  POST /v1/events
+# events:
+#   account_created:
+#     schemas: { 1: ./account-created.json }
 `

@@ -5,6 +5,8 @@ export interface AttributeDefaults {
   /** Of the record that carries it. */
   readonly key: string | null
   readonly timeMs: number
+  /** Refuses a `time` that is no RFC 3339. Default false: that of the record stands in, as the record is there already. */
+  readonly strictTime?: boolean
 }
 
 /** From attributes as CloudEvents names them, however they came. A sentence where they make no event. */
@@ -20,7 +22,11 @@ export function fromAttributes(
   if (specversion !== '1.0') return `Its specversion is ${shown(specversion)}, not 1.0.`
   const version = attributes.get('dataversion') ?? '1'
   if (!VERSION.test(version)) return `Its dataversion ${shown(version)} is no version.`
-  const timeMs = Date.parse(attributes.get('time') ?? '')
+  const time = attributes.get('time')
+  const timeMs = Date.parse(time ?? '')
+  if (defaults.strictTime && time !== undefined && !(RFC_3339.test(time) && timeMs >= 0 && timeMs <= TIME_MS_MAX)) {
+    return `Its time ${shown(time)} is no moment as RFC 3339 writes it, from 1970 on.`
+  }
   const extensions: Record<string, string> = {}
   for (const [name, value] of attributes) if (!ATTRIBUTES.has(name)) extensions[name] = value
   return {
@@ -59,6 +65,9 @@ export const ATTRIBUTES: ReadonlySet<string> = new Set([
   'tracestate',
 ])
 
+const RFC_3339 = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$/
+/** The year 9999, after which times have another form. */
+const TIME_MS_MAX = 253_402_300_799_999
 const VERSION = /^[1-9]\d{0,8}$/
 
 /** What a stranger wrote, short enough for a sentence. */

@@ -1,23 +1,28 @@
+import { memberText } from '../json-text.ts'
 import { ATTRIBUTE_NAME, type AttributeDefaults, fromAttributes, shown } from './attributes.ts'
 import type { EncodedEvent } from './encoded-event.ts'
 
 /** One CloudEvent as a JSON document (JSON event format 1.0). A sentence where it is none. */
 export function readStructured(document: Uint8Array | null, defaults: AttributeDefaults): EncodedEvent | string {
+  let json: string
   let parsed: unknown
   try {
-    parsed = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(document ?? new Uint8Array()))
+    json = new TextDecoder('utf-8', { fatal: true }).decode(document ?? new Uint8Array())
+    parsed = JSON.parse(json)
   } catch {
     return 'It says that it is a CloudEvent as JSON, and is no JSON.'
   }
   if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
     return 'It is no CloudEvent: no JSON object.'
   }
-  return readStructuredObject(parsed as Readonly<Record<string, unknown>>, defaults)
+  return readStructuredObject(parsed as Readonly<Record<string, unknown>>, defaults, memberText(json, 'data'))
 }
 
+/** `dataText`: the member `data` as its writer wrote it, so that no number in it changes; null where there is none. */
 export function readStructuredObject(
   { data, data_base64: base64, ...rest }: Readonly<Record<string, unknown>>,
   defaults: AttributeDefaults,
+  dataText: string | null,
 ): EncodedEvent | string {
   const attributes = new Map<string, string>()
   for (const [name, value] of Object.entries(rest)) {
@@ -32,13 +37,10 @@ export function readStructuredObject(
     if (typeof base64 !== 'string' || !BASE64.test(base64)) return 'Its data_base64 is no base64.'
     return fromAttributes(attributes, contentType, Buffer.from(base64, 'base64'), defaults)
   }
-  return fromAttributes(attributes, contentType, bytesOf(data, contentType), defaults)
-}
-
-function bytesOf(data: unknown, contentType: string): Uint8Array {
-  if (data === undefined) return new Uint8Array()
   const isText = typeof data === 'string' && !JSON_TYPE.test(contentType)
-  return Buffer.from(isText ? data : JSON.stringify(data))
+  if (isText && !data.isWellFormed()) return 'Its data is no well-formed Unicode.'
+  const bytes = data === undefined ? new Uint8Array() : Buffer.from(isText ? data : dataText!)
+  return fromAttributes(attributes, contentType, bytes, defaults)
 }
 
 /** The same as one JSON document; data that is no text goes as base64. */

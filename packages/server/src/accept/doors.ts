@@ -5,6 +5,7 @@ import type { ServerOptions } from '../options.ts'
 import type { Replies } from '../reply/replies.ts'
 import type { Store } from '../store/store.ts'
 import type { Telemetry } from '../telemetry.ts'
+import { acceptingEvents } from './accepting-events.ts'
 import { acceptingQueues } from './accepting-queue.ts'
 import { parkedRoutes } from './admin-parked.ts'
 import type { AdminRoute } from './admin-routes.ts'
@@ -13,6 +14,7 @@ import { boundedReadTask, boundedSubmit } from './bounded-waits.ts'
 import { type CallbackRegistration, createCallbackRegistration } from './callback-registration.ts'
 import { createCancelTask } from './cancel-task.ts'
 import { createClientGone } from './client-gone.ts'
+import { createEventsDoor } from './events-door.ts'
 import { createGrpcDoor, type GrpcDoor } from './grpc-door.ts'
 import type { Health } from './health-answers.ts'
 import { createHttpDoor, type HttpDoor } from './http-door.ts'
@@ -36,9 +38,9 @@ export interface Doors {
 }
 
 export interface DoorsParts {
-  /** Without `webhooks` callbacks are refused. */
+  /** Without `webhooks` callbacks are refused, without `events` nothing can be published. */
   readonly options: Pick<ServerOptions, 'http' | 'auth' | 'queues' | 'retentionMs'> &
-    Partial<Pick<ServerOptions, 'webhooks'>>
+    Partial<Pick<ServerOptions, 'webhooks' | 'events'>>
   /** Open, with the topics of all queues made. */
   readonly broker: Broker
   /** Partitions of a queue's topic; asked once, at the start. */
@@ -124,11 +126,22 @@ export function createDoors(parts: DoorsParts): Doors {
   const { recordBytesMax } = broker.capabilities
   const parked = parkedRoutes({ parking: delays ? store.parking : null, queues, recordBytesMax })
   const adminRoutes = [...parked, ...(parts.adminRoutes ?? [])]
+  const eventTypes = options.events ?? new Map()
+  const publishEvents = createEventsDoor({
+    events: acceptingEvents(eventTypes, recordBytesMax),
+    broker,
+    authenticate,
+    keys: auth.keys.length > 0,
+    admission,
+    bodyBytesMax: http.bodyBytesMax,
+    clock,
+    telemetry,
+  })
   return {
     admission,
     callbacks,
     readTask,
-    http: createHttpDoor({ ...road, isOperator, adminRoutes, health }),
+    http: createHttpDoor({ ...road, isOperator, adminRoutes, publishEvents, events: [...eventTypes.values()], health }),
     grpc: createGrpcDoor(road),
   }
 }

@@ -5,7 +5,7 @@ import { ForebayError, toForebayError } from '@forebay/protocol'
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify'
 import { createDocumentation } from '../openapi/documentation.ts'
 import type { Route } from '../openapi/operation.ts'
-import type { HttpOptions } from '../options.ts'
+import type { EventTypeOptions, HttpOptions } from '../options.ts'
 import { OCTET_STREAM } from '../records.ts'
 import type { TaskView } from '../reply/replies.ts'
 import type { Telemetry } from '../telemetry.ts'
@@ -65,6 +65,10 @@ export interface HttpDoorParts {
   readonly openWatch: OpenWatch
   readonly largeAnswers: LargeAnswers
   readonly adminRoutes: readonly AdminRoute[]
+  /** Of POST /v1/events. */
+  readonly publishEvents: Handle
+  /** That callers may publish. */
+  readonly events: readonly EventTypeOptions[]
   readonly health: () => Health
   /** Longest `Forebay-Deadline`, from the end of the delay. ms */
   readonly retentionMs: number
@@ -148,6 +152,7 @@ export function createHttpDoor(parts: HttpDoorParts): HttpDoor {
     const callbacks = callbackRoutes(parts)
     add('POST', '/v1/tasks/:id/callbacks', callbacks.add)
     add('GET', '/v1/tasks/:id/callbacks', callbacks.list)
+    add('POST', '/v1/events', parts.publishEvents)
     add('GET', '/v1/tasks/:id/events', (call) => sse.handle(call))
     app.get(STREAM_PATH, (_request, reply) => {
       reply.hijack()

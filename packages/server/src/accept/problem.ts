@@ -5,9 +5,14 @@ import { faultOf } from './task-view.ts'
 
 export const PROBLEM_JSON = 'application/problem+json'
 
-/** An error as a whole response; `extra` are more headers, name and value in turn. */
-export function sendProblem(response: ServerResponse, error: ForebayError, extra: readonly string[] = []): void {
-  writeProblem(response, toProblem(error), [...extra, ...hintsFor(error)])
+/** An error as a whole response; `extra` are more headers, name and value in turn, `more` further members of the body. */
+export function sendProblem(
+  response: ServerResponse,
+  error: ForebayError,
+  extra: readonly string[] = [],
+  more: object = {},
+): void {
+  writeProblem(response, { ...more, ...toProblem(error) }, [...extra, ...hintsFor(error)])
 }
 
 /** Headers that help to do better, name and value in turn. */

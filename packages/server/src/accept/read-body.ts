@@ -70,7 +70,7 @@ const EMPTY = Buffer.alloc(0)
 function ignore(): void {}
 
 function tooLarge(bytesMax: number): ForebayError {
-  return new ForebayError('TASK_TOO_LARGE', `The body is larger than the ${bytesMax} bytes that this queue takes.`, {
+  return new ForebayError('TASK_TOO_LARGE', `The body is larger than the ${bytesMax} bytes that are taken here.`, {
     members: { limit: bytesMax },
   })
 }

@@ -11,7 +11,7 @@ export function traceHeaders(traceparent: string | undefined, tracestate: string
   return headers
 }
 
-function isTraceparent(text: string): boolean {
+export function isTraceparent(text: string): boolean {
   return (
     TRACEPARENT.test(text) &&
     !text.startsWith('ff') &&

@@ -7,6 +7,7 @@ import type { DocumentParts, Operations } from './operation.ts'
 import { PARKED_OPERATIONS, PARKED_SCHEMAS } from './parked-operations.ts'
 import { PLATFORM_OPERATIONS } from './platform-operations.ts'
 import { problemSchemas } from './problems.ts'
+import { PUBLISH_OPERATIONS, PUBLISH_SCHEMAS } from './publish-operation.ts'
 import { bodySchemaName, distinctNames, queueAddresses } from './queue-operations.ts'
 import { documentSchemas } from './queue-schema.ts'
 import { TASK_OPERATIONS } from './task-operations.ts'
@@ -17,6 +18,7 @@ export const OPERATIONS: Operations = {
   ...TASK_OPERATIONS,
   ...WATCH_OPERATIONS,
   ...CALLBACK_OPERATIONS,
+  ...PUBLISH_OPERATIONS,
   ...PLATFORM_OPERATIONS,
   ...PARKED_OPERATIONS,
   ...DEAD_OPERATIONS,
@@ -52,6 +54,7 @@ export function openApiDocument(parts: DocumentParts): Json {
         ...TASK_SCHEMAS,
         ...EVENT_SCHEMAS,
         ...CALLBACK_SCHEMAS,
+        ...PUBLISH_SCHEMAS,
         ...problemSchemas(),
         ...PARKED_SCHEMAS,
         ...DEAD_SCHEMAS,
@@ -78,6 +81,7 @@ const TAGS = [
   { name: 'tasks', description: 'Hand a task in, see how it stands, take its result, cancel it.' },
   { name: 'callbacks', description: 'Be called when a task has ended.' },
   { name: 'queues', description: 'The addresses of each queue, with what it takes.' },
+  { name: 'events', description: 'Publish events, for whoever consumes them.' },
   { name: 'platform', description: 'For what runs this server, and for who reads about it.' },
   { name: 'operators', description: 'For principals with `operator: true`; for everybody while there are no keys.' },
 ]

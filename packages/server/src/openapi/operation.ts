@@ -1,4 +1,4 @@
-import type { QueueOptions } from '../options.ts'
+import type { EventTypeOptions, QueueOptions } from '../options.ts'
 import type { Json } from './json.ts'
 
 /** What a document is made from: the running configuration and what this server can do. */
@@ -6,6 +6,8 @@ export interface DocumentParts {
   /** Every route of the door, HEAD left out. */
   readonly routes: readonly Route[]
   readonly queues: readonly QueueOptions[]
+  /** That callers may publish. */
+  readonly events: readonly EventTypeOptions[]
   readonly waitMaxMs: number
   readonly retentionMs: number
   /** Whether every request wants an access key. */

@@ -101,11 +101,7 @@ function refuseRouteConflicts(queues: ReadonlyMap<string, QueueOptions>, place: 
  * be shared, but they are none of these.
  */
 function refuseTopicConflicts(queues: ReadonlyMap<string, QueueOptions>, place: Place): void {
-  const owners = new Map([
-    [RESULTS_TOPIC, 'Forebay itself'],
-    [CLUSTER_TOPIC, 'Forebay itself'],
-    [CONTROL_TOPIC, 'Forebay itself'],
-  ])
+  const owners = ownTopics()
   for (const { name, topic } of queues.values()) {
     const taken = [topic, deadTopic(topic)].find((one) => owners.has(one))
     if (taken !== undefined) {
@@ -120,4 +116,9 @@ function refuseTopicConflicts(queues: ReadonlyMap<string, QueueOptions>, place: 
     const message = `The topic ${resultTopic} is used by ${owners.get(resultTopic)} already.`
     place.at(name, 'resultTopic').refuse(resultTopic, message, 'Name another topic.')
   }
+}
+
+/** Topics that no configuration may name, and whose they are. */
+export function ownTopics(): Map<string, string> {
+  return new Map([RESULTS_TOPIC, CLUSTER_TOPIC, CONTROL_TOPIC].map((topic) => [topic, 'Forebay itself']))
 }

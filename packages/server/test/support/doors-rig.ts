@@ -12,7 +12,7 @@ import { createDoors, type Doors } from '../../src/accept/doors.ts'
 import { ANONYMOUS } from '../../src/accept/principal.ts'
 import { CONTROL_TOPIC_SPEC } from '../../src/control.ts'
 import { createRecorder } from '../../src/finish/recorder.ts'
-import type { HttpOptions, QueueOptions, ServerOptions } from '../../src/options.ts'
+import type { EventTypeOptions, HttpOptions, QueueOptions, ServerOptions } from '../../src/options.ts'
 import { resultRecord } from '../../src/records.ts'
 import { createReplies } from '../../src/reply/log-replies.ts'
 import type { Replies } from '../../src/reply/replies.ts'
@@ -46,6 +46,8 @@ export interface DoorsRigOptions {
   readonly http?: Partial<HttpOptions>
   readonly auth?: ServerOptions['auth']
   readonly queues?: readonly QueueOptions[]
+  /** Default: none can be published. */
+  readonly events?: readonly EventTypeOptions[]
   readonly retentionMs?: number
   /** A folder that outlives the rig. */
   readonly storeDir?: string
@@ -111,7 +113,11 @@ export async function openDoorsRig(options: DoorsRigOptions = {}): Promise<Doors
   const log = options.log ?? pino({ level: 'silent' })
   const telemetry = { log, metrics: createMetrics() }
   const parts = { broker, clock: systemClock, random: systemRandom, telemetry }
-  if (shared === undefined) await broker.open({ topics: topicsOf([...queues.values()], retentionMs) })
+  const events = options.events ?? []
+  const eventTopics = events.map(({ topic, partitions }) => ({ name: topic, partitions, retentionMs }))
+  if (shared === undefined) {
+    await broker.open({ topics: [...topicsOf([...queues.values()], retentionMs), ...eventTopics] })
+  }
   const keys = shared?.keys ?? (await openClusterKeys({ ...parts, log }))
   const ownStore = options.sharedStore ?? embeddedStore({ dir: storeDir, retentionMs })
   if (options.sharedStore === undefined) await ownStore.open()
@@ -127,6 +133,7 @@ export async function openDoorsRig(options: DoorsRigOptions = {}): Promise<Doors
       http: { ...HTTP, ...options.http },
       auth: options.auth ?? { keys: [] },
       queues,
+      events: new Map(events.map((event) => [event.name, event])),
       retentionMs,
       ...webhooks,
     },
