@@ -1,4 +1,6 @@
+export { type Collector, type CollectorParts, type EdgeLog, startCollector } from './collector.ts'
 export { Intervals } from './intervals.ts'
+export type { CollectorOptions, FileOptions } from './options.ts'
 export {
   type AccessRow,
   type DroppedReason,

@@ -73,8 +73,8 @@ export interface UndecodableRow {
   readonly reason: UndecodableReason
   /** Base64. */
   readonly bytes: string
-  /** A line of more than `LINE_BYTES_MAX` comes in several rows; 0 is the first. */
-  readonly part: number
+  /** A line of more than 256 KiB comes in several rows: whether this one goes on with what the row before it began. */
+  readonly continues: boolean
 }
 
 export type UndecodableReason = 'not-utf8' | 'not-json' | 'not-an-object' | 'not-the-format' | 'too-long' | 'unfinished'
@@ -87,8 +87,9 @@ export interface DroppedRow {
   readonly reason: DroppedReason
   readonly source: string
   readonly epoch: string
-  /** What is missing of the source, as in `fb-sequence`; both null where that cannot be known. */
-  readonly first: number | null
+  /** What is missing of the source, as in `fb-sequence`. */
+  readonly first: number
+  /** As far as is known; null where it is not. */
   readonly end: number | null
   /** How many; null where that cannot be known. */
   readonly lines: number | null
@@ -96,7 +97,7 @@ export interface DroppedRow {
 
 /**
  * spool-full: the oldest gave way (`edge.spool.whenFull: drop-oldest`). socket: the kernel's buffer of a UDP socket was
- * full. file-gone: a file was removed or cut before it was read to its end. spool-torn: the end of the spool was damaged.
+ * full. file-gone: a file was removed or cut, and what it held by then beyond `first` was never read (perhaps nothing). spool-torn: the end of the spool was damaged.
  * sender: whoever sent the lines says so.
  */
 export type DroppedReason = 'spool-full' | 'socket' | 'file-gone' | 'spool-torn' | 'sender'

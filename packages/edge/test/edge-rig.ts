@@ -1,0 +1,76 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type Broker, type LogRecord, systemClock, systemRandom } from '@forebay/broker'
+import { embeddedBroker } from '@forebay/broker/embedded'
+import { EDGE_TOPIC, type Row, readPosition, type SourcePosition } from '@forebay/edge'
+import type { CollectorOptions } from '../src/options.ts'
+
+export const clock = systemClock
+export const random = systemRandom
+export const silent = { info() {}, warn() {} }
+export const noMeters = { shipped() {}, dropped() {} }
+
+export function temporaryFolder(): { readonly path: string; [Symbol.dispose](): void } {
+  const path = mkdtempSync(join(tmpdir(), 'forebay-edge-'))
+  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) }
+}
+
+export async function openLog(dir: string, topics: readonly string[] = [EDGE_TOPIC]): Promise<Broker> {
+  const broker = embeddedBroker({ dir: join(dir, 'log'), clock, random })
+  await broker.open({ topics: topics.map((name) => ({ name, partitions: 1, retentionMs: 3_600_000 })) })
+  return broker
+}
+
+export interface Seen {
+  readonly record: LogRecord
+  readonly position: SourcePosition
+  readonly row: Row
+}
+
+/** The rows of the topic from its begin, until `enough` says so. */
+export async function rowsUntil(broker: Broker, enough: (rows: readonly Seen[]) => boolean): Promise<Seen[]> {
+  const seen: Seen[] = []
+  const listener = await broker.listen({ topic: EDGE_TOPIC, partition: 0, from: 'earliest' })
+  try {
+    if (enough(seen)) return seen
+    for await (const records of listener) {
+      for (const record of records) {
+        seen.push({ record, position: readPosition(record)!, row: JSON.parse(textOf(record)) as Row })
+      }
+      if (enough(seen)) return seen
+    }
+    return seen
+  } finally {
+    await listener.close()
+  }
+}
+
+export function textOf(record: LogRecord): string {
+  return Buffer.from(record.value!).toString()
+}
+
+export function collectorOptions(dir: string, more: Partial<CollectorOptions>): CollectorOptions {
+  return {
+    name: 'web-1',
+    dir: join(dir, 'edge'),
+    topic: EDGE_TOPIC,
+    files: [],
+    redact: { parameters: ['token'], client: 'keep', members: ['cookie'] },
+    ...more,
+  }
+}
+
+let serial = 0
+/** As nginx writes it in our format; each has an id of its own. */
+export function accessLine(more: Readonly<Record<string, unknown>> = {}): string {
+  const requestId = (++serial).toString(16).padStart(32, '0')
+  return JSON.stringify({
+    ...{ v: 1, kind: 'access', time: '2026-11-21T13:55:01.123+00:00', server: 'web-1', host: 'tasks.example.com' },
+    ...{ client: '203.0.113.7', method: 'POST', path: '/v1/queues/thumbnails/tasks', query: '', protocol: 'HTTP/1.1' },
+    ...{ status: 202, requestBytes: 1523, responseBytes: 412, seconds: 0.004, upstream: '10.0.0.1:8080' },
+    ...{ upstreamStatus: 202, connectSeconds: 0, headerSeconds: 0.003, upstreamSeconds: 0.003, tls: 'TLSv1.3' },
+    ...{ cipher: 'TLS_AES_256_GCM_SHA384', cache: '', userAgent: 'curl/8.0', referer: '', requestId },
+    ...{ trace: '4bf92f3577b34da6a3ce929d0e0e4736', task: '', connection: 7, connectionRequests: 1, ...more },
+  })
+}
