@@ -7,6 +7,7 @@ import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
+import { makeCertificate } from './certificate.ts'
 import { installKafka } from './install-kafka.ts'
 
 export interface KafkaOptions {
@@ -16,6 +17,8 @@ export interface KafkaOptions {
   readonly port?: number
   /** Kept at the end, and used again when it has data. Default: a temporary folder, removed at the end. */
   readonly dataDir?: string
+  /** A second listener of the first broker: TLS, and SCRAM for whoever comes. Default: none. */
+  readonly secure?: boolean
   /** Further server properties; they win over ours. */
   readonly extra?: Readonly<Record<string, string>>
 }
@@ -24,6 +27,8 @@ export interface KafkaOptions {
 export interface Kafka extends AsyncDisposable {
   /** host:port of each broker, with commas. */
   readonly bootstrap: string
+  /** Of the secure listener, where there is one. */
+  readonly secure: SecureListener | null
   /** Process ids of the brokers that run. */
   readonly pids: readonly number[]
   /** Asks the brokers to end and waits for it. Without an index: all of them. */
@@ -37,11 +42,20 @@ export interface Kafka extends AsyncDisposable {
   restart(): Promise<void>
 }
 
+export interface SecureListener {
+  readonly bootstrap: string
+  /** File of the certificate that vouches for the broker, as 127.0.0.1. PEM */
+  readonly ca: string
+  /** By SCRAM-SHA-512. */
+  readonly username: string
+  readonly password: string
+}
+
 export async function startKafka(options: KafkaOptions = {}): Promise<Kafka> {
   const jars = await installKafka()
   const count = options.brokers ?? 1
   const data = resolve(options.dataDir ?? (await mkdtemp(join(tmpdir(), 'forebay-kafka-'))))
-  const ports = await freePorts(count * 2)
+  const ports = await freePorts(count * 2 + 1)
   if (options.port !== undefined) ports[0] = options.port
   const nodes = Array.from({ length: count }, (_, index) => ({
     id: index + 1,
@@ -49,6 +63,7 @@ export async function startKafka(options: KafkaOptions = {}): Promise<Kafka> {
     controllerPort: ports[count + index]!,
     dir: join(data, `broker-${index + 1}`),
   }))
+  const secure = options.secure === true ? await makeSecure(nodes[0]!, ports.at(-1)!) : null
   const remover = options.dataDir === undefined ? startRemover(data) : null
   const running: (Server | null)[] = nodes.map(() => null)
   const start = async (index: number) => {
@@ -69,7 +84,9 @@ export async function startKafka(options: KafkaOptions = {}): Promise<Kafka> {
   }
 
   try {
-    await Promise.all(nodes.map((node) => format(jars, node, nodes, options.extra ?? {})))
+    await Promise.all(
+      nodes.map((node) => format(jars, node, nodes, secure?.node === node ? secure : null, options.extra ?? {})),
+    )
     await Promise.all(nodes.map((_, index) => start(index)))
   } catch (error) {
     await close()
@@ -77,6 +94,7 @@ export async function startKafka(options: KafkaOptions = {}): Promise<Kafka> {
   }
   return {
     bootstrap: nodes.map((node) => `127.0.0.1:${node.port}`).join(','),
+    secure: secure?.listener ?? null,
     get pids() {
       return running.flatMap((server) => server?.pid ?? [])
     },
@@ -116,12 +134,52 @@ const END_WITHIN_MS = 20_000
 /** Any valid one will do; a fixed one lets a kept folder be used again. */
 const CLUSTER_ID = 'Rm9yZWJheVJpZ0thZmthMQ'
 
-async function format(jars: string, node: Node, nodes: readonly Node[], extra: Record<string, string>): Promise<void> {
+interface Secure {
+  readonly node: Node
+  readonly listener: SecureListener
+  readonly properties: Readonly<Record<string, string>>
+}
+
+async function makeSecure(node: Node, port: number): Promise<Secure> {
+  await mkdir(node.dir, { recursive: true })
+  const [certificate, key, both] = ['server.crt', 'server.key', 'server.pem'].map((name) => join(node.dir, name))
+  await makeCertificate({ certificate: certificate!, key: key! }, ['127.0.0.1'])
+  await writeFile(both!, `${await readFile(key!, 'utf8')}${await readFile(certificate!, 'utf8')}`)
+  const open = propertiesOf(node, [node])
+  return {
+    node,
+    listener: { bootstrap: `127.0.0.1:${port}`, ca: certificate!, username: 'rig', password: 'rig-password' },
+    properties: {
+      listeners: `${open.listeners},SECURE://127.0.0.1:${port}`,
+      'advertised.listeners': `${open['advertised.listeners']},SECURE://127.0.0.1:${port}`,
+      'listener.security.protocol.map': `${open['listener.security.protocol.map']},SECURE:SASL_SSL`,
+      'sasl.enabled.mechanisms': 'SCRAM-SHA-512',
+      'listener.name.secure.scram-sha-512.sasl.jaas.config':
+        'org.apache.kafka.common.security.scram.ScramLoginModule required;',
+      'ssl.keystore.type': 'PEM',
+      'ssl.keystore.location': both!,
+    },
+  }
+}
+
+async function format(
+  jars: string,
+  node: Node,
+  nodes: readonly Node[],
+  secure: Secure | null,
+  extra: Record<string, string>,
+): Promise<void> {
   await mkdir(node.dir, { recursive: true })
   const file = join(node.dir, 'server.properties')
-  const lines = Object.entries({ ...propertiesOf(node, nodes), ...extra }).map(([name, value]) => `${name}=${value}`)
+  const lines = Object.entries({ ...propertiesOf(node, nodes), ...secure?.properties, ...extra }).map(
+    ([name, value]) => `${name}=${value}`,
+  )
   await writeFile(file, `${lines.join('\n')}\n`)
   const args = ['format', '-t', CLUSTER_ID, '-c', file, '--ignore-formatted']
+  if (secure !== null) {
+    const { username, password } = secure.listener
+    args.push('--add-scram', `SCRAM-SHA-512=[name=${username},password=${password}]`)
+  }
   const child = spawn('java', [...QUICK, '-cp', join(jars, '*'), 'kafka.tools.StorageTool', ...args], {
     stdio: ['ignore', 'ignore', 'pipe'],
   })

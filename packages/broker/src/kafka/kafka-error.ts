@@ -18,11 +18,13 @@ export const CODE = {
   GROUP_AUTHORIZATION_FAILED: 30,
   CLUSTER_AUTHORIZATION_FAILED: 31,
   INVALID_TIMESTAMP: 32,
+  UNSUPPORTED_SASL_MECHANISM: 33,
   TOPIC_ALREADY_EXISTS: 36,
   POLICY_VIOLATION: 44,
   OUT_OF_ORDER_SEQUENCE: 45,
   DUPLICATE_SEQUENCE: 46,
   INVALID_PRODUCER_EPOCH: 47,
+  SASL_AUTHENTICATION_FAILED: 58,
   UNKNOWN_PRODUCER_ID: 59,
   FETCH_SESSION_ID_NOT_FOUND: 70,
   INVALID_FETCH_SESSION_EPOCH: 71,
@@ -61,6 +63,18 @@ export function responseIn<Response>(thrown: unknown): Response | null {
   if (typeof thrown !== 'object' || thrown === null || !('response' in thrown)) return null
   return (thrown.response as Response) ?? null
 }
+
+/** Whether whom we talk to, or who we are, was not accepted: waiting will not mend that. */
+export function isRefusal(thrown: unknown): boolean {
+  if (!(thrown instanceof Error)) return false
+  const kafkaCode = codeOf(thrown)
+  if (kafkaCode === CODE.UNSUPPORTED_SASL_MECHANISM || kafkaCode === CODE.SASL_AUTHENTICATION_FAILED) return true
+  if ('code' in thrown && typeof thrown.code === 'string' && UNTRUSTED.test(thrown.code)) return true
+  return isRefusal(thrown.cause) || isRefusal(firstOf(thrown))
+}
+
+/** Codes of OpenSSL and Node for certificates. */
+const UNTRUSTED = /^(ERR_TLS_CERT_ALTNAME_INVALID|CERT_.+|.*SELF_SIGNED_CERT.*|UNABLE_TO_(GET|VERIFY)_.+)$/
 
 export function messageOf(thrown: unknown): string {
   if (!(thrown instanceof Error)) return String(thrown)

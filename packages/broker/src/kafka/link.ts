@@ -1,3 +1,4 @@
+import { isIP } from 'node:net'
 import type { API, Connection } from '@platformatic/kafka'
 import type { Library } from './library.ts'
 import type { Address, KafkaSettings } from './options.ts'
@@ -61,16 +62,17 @@ export class Link {
   async #connect(): Promise<Connection> {
     if (this.#closed) throw new Error('This connection was closed.')
     const { clientId, tls, sasl } = this.#settings
+    const { host, port } = this.#address()
     const connection = new this.#library.Connection(clientId, {
       connectTimeout: CONNECT_TIMEOUT_MS,
       requestTimeout: this.#requestTimeoutMs,
       maxInflights: IN_FLIGHT_MAX,
-      ...(tls === undefined ? {} : { tls, tlsServerName: true }),
+      // TLS has no server name for an address; its certificate is held to the address all the same.
+      ...(tls === undefined ? {} : { tls, tlsServerName: isIP(host) === 0 }),
       ...(sasl === undefined ? {} : { sasl }),
     })
     // Each request under way learns of it by itself; without a listener the process would end.
     connection.on('error', () => {})
-    const { host, port } = this.#address()
     await connection.connect(host, port)
     if (this.#closed) {
       void connection.close().catch(() => {})

@@ -3,7 +3,7 @@ import type { createTopicsV7 } from '@platformatic/kafka'
 import type { TopicSpec } from '../broker.ts'
 import { Backoff } from './backoff.ts'
 import type { Cluster } from './cluster.ts'
-import { CODE, codeOf, messageOf, responseIn } from './kafka-error.ts'
+import { CODE, codeOf, isRefusal, messageOf, responseIn } from './kafka-error.ts'
 
 const CREATE_TIMEOUT_MS = 15_000
 const REPLICAS_DEFAULT = 3
@@ -25,7 +25,7 @@ export async function ensureTopics(cluster: Cluster, topics: readonly TopicSpec[
       if (missing.length === 0 && topics.every(({ name }) => allLed(cluster, name))) return
       if (missing.length > 0) await createTopics(cluster, missing)
     } catch (error) {
-      if (error instanceof ForebayError && error.code !== 'BROKER_UNAVAILABLE') throw error
+      if (error instanceof ForebayError && (error.code !== 'BROKER_UNAVAILABLE' || isRefusal(error))) throw error
       trouble = error
     }
     try {
