@@ -66,6 +66,8 @@ const WRONG: readonly (readonly [flags: readonly string[], says: RegExp])[] = [
   [['--connections', 'many'], /--connections many is no count/],
   [['--server-name', 'a;b'], /--server-name a;b is no host name/],
   [['--access-log', '/tmp/$uri'], /cannot be written/],
+  [['--syslog', '127.0.0.1'], /--syslog 127.0.0.1 is no address/],
+  [['--syslog', '127.0.0.1:1,tag=x'], /is no address/],
   [['--tls-cert', 'a.pem'], /--tls-cert and --tls-key/],
   [['--tls-cert', 'a".pem', '--tls-key', 'k'], /cannot be written/],
   [['--set', 'http.listen=127.0.0.1:0'], /pick its port/],

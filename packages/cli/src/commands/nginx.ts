@@ -2,7 +2,15 @@ import type { ServerOptions } from '@forebay/server/configuration'
 import type { Command } from 'commander'
 import { type Context, requireConfig, withConfigFlags } from '../context.ts'
 import { CommandError, EXIT } from '../exit-codes.ts'
-import { checkFile, checkServerName, readConnections, readGateway, readListen, readRate } from '../nginx/flags.ts'
+import {
+  checkFile,
+  checkServerName,
+  readConnections,
+  readGateway,
+  readListen,
+  readRate,
+  readSyslog,
+} from '../nginx/flags.ts'
 import type { GatewayAddress, NginxPlan } from '../nginx/plan.ts'
 import { renderNginx } from '../nginx/render.ts'
 
@@ -18,6 +26,7 @@ interface NginxFlags {
   readonly rate?: string
   readonly connections?: string
   readonly accessLog: string
+  readonly syslog?: string
 }
 
 export function registerNginx(program: Command, context: Context): void {
@@ -37,6 +46,7 @@ export function registerNginx(program: Command, context: Context): void {
     .option('--rate <count>', 'requests of one client address: 100r/s or 600r/m (default: no limit)')
     .option('--connections <count>', 'requests of one client address under way at once (default: no limit)')
     .option('--access-log <file>', 'where nginx writes its JSON lines', '/var/log/nginx/forebay.log')
+    .option('--syslog <host:port>', 'sends the same lines to a collector, by UDP (default: no)')
     .addHelpText('after', EXAMPLES)
     .action((flags: NginxFlags) => context.terminal.data(renderNginx(planOf(flags, context)).trimEnd()))
 }
@@ -75,6 +85,7 @@ function planOf(flags: NginxFlags, context: Context): NginxPlan {
     rate: flags.rate === undefined ? null : readRate(flags.rate),
     connections: flags.connections === undefined ? null : readConnections(flags.connections),
     accessLog: checkFile('--access-log', flags.accessLog),
+    syslog: flags.syslog === undefined ? null : readSyslog(flags.syslog),
     bodyBytesMax: Math.max(options.http.bodyBytesMax, ...bodies),
     waitMaxMs: options.http.waitMaxMs,
   }

@@ -28,6 +28,13 @@ export function readListen(flag: string, text: string): string {
   return formatAddress(address)
 }
 
+/** '10.0.0.1:5514'. */
+export function readSyslog(text: string): string {
+  const address = parseAddress(text)
+  if (address !== null && address.port !== 0) return formatAddress(address)
+  throw usage(`--syslog ${text} is no address.`, 'Write the host:port of `edge.syslog.udp`: 127.0.0.1:5514.')
+}
+
 export function readRate(text: string): Rate {
   const [, count, per] = /^(\d{1,7})(?:r?\/([sm]))?$/.exec(text) ?? []
   if (count === undefined || Number(count) === 0) throw usage(`--rate ${text} is no rate.`, 'Write 100r/s or 600r/m.')

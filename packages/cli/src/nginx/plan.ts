@@ -15,6 +15,8 @@ export interface NginxPlan {
   /** Requests of one client address that may be under way at once; null for no limit. */
   readonly connections: number | null
   readonly accessLog: string
+  /** host:port of a collector that takes the same lines over UDP; null for none. */
+  readonly syslog: string | null
   /** Whether an Idempotency-Key holds at every gateway: they share a store, or there is one. */
   readonly keysHold: boolean
   readonly bodyBytesMax: number

@@ -6,10 +6,7 @@ import type { NginxPlan } from './plan.ts'
 
 export function sharedDirectives(plan: NginxPlan): Directive[] {
   return [
-    line(
-      `log_format forebay escape=json ${accessLogFormat()}`,
-      'one JSON object a line; nothing that holds keys or bodies',
-    ),
+    ...accessLogFormat(),
     ...zones(plan),
     block('map $http_upgrade $forebay_connection', 'The Connection header of a WebSocket handshake.', [
       line('default upgrade', 'asked for'),
@@ -20,7 +17,7 @@ export function sharedDirectives(plan: NginxPlan): Directive[] {
 }
 
 export function listening(
-  { tls, serverName, accessLog }: NginxPlan,
+  { tls, serverName, accessLog, syslog }: NginxPlan,
   listen: string,
   whom: string,
   http2 = false,
@@ -49,7 +46,15 @@ export function listening(
       ? [line('http2_max_concurrent_streams 1024', 'waits and streams of one caller share its connection')]
       : []),
     line('keepalive_requests 100000', 'a busy connection need not be made anew'),
-    line(`access_log "${accessLog}" forebay`, 'one JSON object a line'),
+    line(`access_log "${accessLog}" forebay buffer=64k flush=1s`, 'written once a second, or when it is much'),
+    ...(syslog === null
+      ? []
+      : [
+          line(
+            `access_log syslog:server=${syslog},nohostname,tag=forebay forebay`,
+            'the same to a collector; what it cannot take at once is lost',
+          ),
+        ]),
   ]
 }
 
