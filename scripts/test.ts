@@ -1,4 +1,6 @@
 import { glob } from 'node:fs/promises'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
 import { run } from 'node:test'
 import { spec } from 'node:test/reporters'
 import { isDebianRoot, requireCommand } from './rig/debian.ts'
@@ -54,13 +56,17 @@ const stageOf = (file: string) => {
   return needsStore(file) ? 'stores' : 'fast'
 }
 const stages: readonly Stage[] = ['fast', 'stores', 'kafka', 'roads'].map((name) => {
-  return { name, files: files.filter((file) => stageOf(file) === name), concurrency: name === 'fast' ? 2 : 1 }
+  const concurrency = name === 'fast' || name === 'stores' ? 2 : 1
+  return { name, files: files.filter((file) => stageOf(file) === name), concurrency }
 })
 const count: Count = { passed: 0, failed: 0, failedFiles: new Set() }
 if (files.length === 0) {
   console.error(`No test file's path holds ${only.join(' or ')}.`)
   process.exit(2)
 }
+
+// Hundreds of processes load the same modules: with their types stripped once for all, a command starts in two thirds of the time.
+process.env.NODE_COMPILE_CACHE ??= join(homedir(), '.cache/forebay/compiled')
 
 let kafka: Kafka | null = null
 const stopped = new AbortController()
