@@ -74,49 +74,51 @@ export async function openPostgresMailLedger(url: string, log: Logger): Promise<
 class LockConnection {
   readonly #url: string
   readonly #log: Logger
-  #client: Promise<pg.Client> | null = null
+  #client: pg.Client | null = null
+  /** A connection does one thing at a time. */
+  #turn: Promise<unknown> = Promise.resolve()
 
   constructor(url: string, log: Logger) {
     this.#url = url
     this.#log = log
   }
 
-  async tryLock(name: string): Promise<boolean> {
-    const client = await this.#connected()
-    const { rows } = await client.query<{ locked: boolean }>(
-      'SELECT pg_try_advisory_lock(hashtextextended($1, 0)) AS locked',
-      [name],
-    )
-    return rows[0]!.locked
+  tryLock(name: string): Promise<boolean> {
+    return this.#inTurn(async () => {
+      this.#client ??= await this.#connect()
+      const { rows } = await this.#client.query<{ locked: boolean }>(TRY_LOCK, [name])
+      return rows[0]!.locked
+    })
   }
 
+  /** Without a connection there is no lock. */
   async unlock(name: string): Promise<void> {
-    const client = await this.#client
-    await client?.query('SELECT pg_advisory_unlock(hashtextextended($1, 0))', [name]).catch(() => {})
+    await this.#inTurn(async () => this.#client?.query(UNLOCK, [name])).catch(() => {})
   }
 
   async close(): Promise<void> {
-    const client = await this.#client?.catch(() => null)
-    await client?.end()
+    await this.#inTurn(async () => this.#client?.end())
   }
 
-  #connected(): Promise<pg.Client> {
-    this.#client ??= this.#connect().catch((error) => {
-      this.#client = null
-      throw error
-    })
-    return this.#client
+  #inTurn<Result>(act: () => Promise<Result>): Promise<Result> {
+    const done = this.#turn.then(act)
+    this.#turn = done.catch(() => {})
+    return done
   }
 
   async #connect(): Promise<pg.Client> {
     const client = new pg.Client({ connectionString: this.#url })
-    client.on('error', (error) => this.#log.warn({ err: error }, 'The connection that holds the locks was lost.'))
-    client.on('end', () => (this.#client = null))
+    client.on('error', (error) => {
+      this.#log.warn({ err: error }, 'The connection that holds the locks was lost.')
+      if (this.#client === client) this.#client = null
+    })
     await client.connect()
     return client
   }
 }
 
+const TRY_LOCK = 'SELECT pg_try_advisory_lock(hashtextextended($1, 0)) AS locked'
+const UNLOCK = 'SELECT pg_advisory_unlock(hashtextextended($1, 0))'
 const TABLE = `SELECT pg_advisory_xact_lock(hashtext('mails'));
 CREATE TABLE IF NOT EXISTS mails (
   source text NOT NULL,

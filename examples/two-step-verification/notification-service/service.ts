@@ -1,15 +1,14 @@
 import { type Broker, type Clock, systemClock } from '@forebay/broker'
-import { createConsumer, DeadError, type Event, type EventLog, type RetryGiven } from '@forebay/events'
+import { createConsumer, type EventLog, type RetryGiven } from '@forebay/events'
 import { postgresStore } from '@forebay/server/postgres'
 import type { Logger } from 'pino'
 import { ACCOUNT_EVENTS } from '../events.ts'
-import { openCode, privateSealingKey, type SealedCode } from '../sealed-code.ts'
+import { privateSealingKey } from '../sealed-code.ts'
 import { isPostgres, type Service } from '../service-process.ts'
+import { createHandlers } from './handlers.ts'
 import { GROUP, type MailLedger } from './mail-ledger.ts'
 import { createMailer } from './mailer.ts'
-import { codeMail, welcomeMail } from './mails.ts'
 import { openPostgresMailLedger } from './postgres-mail-ledger.ts'
-import { type MailOfEvent, sendOnce } from './send-once.ts'
 import { openSqliteMailLedger } from './sqlite-mail-ledger.ts'
 
 export interface NotificationServiceOptions {
@@ -37,38 +36,18 @@ export async function startNotificationService(options: NotificationServiceOptio
   const mailer = createMailer(options.smtp, from)
   started.defer(() => mailer.close())
   // On PostgreSQL an event that has to wait longer waits there, with its account's later ones behind it.
-  const store = isPostgres(database) ? postgresStore({ url: database, retentionMs: STORE_RETENTION_MS }) : null
+  const store = isPostgres(database)
+    ? postgresStore({ url: database, schema: STORE_SCHEMA, retentionMs: STORE_RETENTION_MS })
+    : null
   await store?.open()
   started.defer(() => store?.close())
 
-  const parts = { ledger, mailer, domain: from.slice(from.lastIndexOf('@') + 1), log }
-  const send = (event: Event, mail: MailOfEvent, { signal }: { readonly signal: AbortSignal }) =>
-    sendOnce(event, mail, parts, signal)
-  const ofCode = ({ userId, email, firstName, code }: CodeData): MailOfEvent => ({
-    kind: 'code',
-    to: email,
-    write() {
-      const expiresAt = new Date(code.expiresAt)
-      return clock.wallMs() < expiresAt.getTime() ? codeMail(firstName, open(code, userId), expiresAt) : null
-    },
-  })
-  const open = (code: SealedCode, userId: string) => {
-    try {
-      return openCode(code, userId, keys)
-    } catch (error) {
-      throw new DeadError('The code does not open.', { cause: error })
-    }
-  }
+  const domain = from.slice(from.lastIndexOf('@') + 1)
   const consumer = await createConsumer({
     broker,
     group: GROUP,
     events: ACCOUNT_EVENTS,
-    handlers: {
-      user_account_created: (event, context) => send(event, ofCode(event.data), context),
-      verification_code_renewed: (event, context) => send(event, ofCode(event.data), context),
-      user_account_verified: (event, context) =>
-        send(event, { kind: 'welcome', to: event.data.email, write: () => welcomeMail(event.data.firstName) }, context),
-    },
+    handlers: createHandlers({ ledger, mailer, domain, keys, clock, log }),
     concurrency: MAILS_AT_ONCE,
     retry: { ...RETRY, ...options.retry },
     ...(store === null ? {} : { store }),
@@ -83,18 +62,16 @@ export async function startNotificationService(options: NotificationServiceOptio
   return { url: null, stop, [Symbol.asyncDispose]: stop }
 }
 
-interface CodeData {
-  readonly userId: string
-  readonly email: string
-  readonly firstName: string
-  readonly code: SealedCode & { readonly expiresAt: string }
-}
-
 const FROM_DEFAULT = 'accounts@two-step.example'
 const MAILS_AT_ONCE = 16
 /** An SMTP server may be away for a day. A code's mail gives up by itself when its code has expired. */
 const RETRY: RetryGiven = { attemptsMax: 100_000, withinMs: 24 * 3_600_000, backoffMs: 200, backoffMaxMs: 30_000 }
 const DAY_MS = 24 * 3_600_000
+/**
+ * Not the default 'forebay': where the database's user has that name too, PostgreSQL would look for our own tables there
+ * once the schema exists.
+ */
+const STORE_SCHEMA = 'waiting_mails'
 /** Of the parking rows' store; nothing of ours has results. */
 const STORE_RETENTION_MS = DAY_MS
 /** Longer than the log keeps events, and than anybody redrives dead letters. */
