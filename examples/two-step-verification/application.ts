@@ -82,6 +82,14 @@ function argumentsOf(name: ServiceName, application: Application): readonly stri
 async function start(name: ServiceName, args: readonly string[]): Promise<RunningService> {
   const main = fileURLToPath(new URL(`${name}/main.ts`, import.meta.url))
   const rig = startProcess({ name, command: process.execPath, args: [main, ...args] })
-  const [, url = ''] = await rig.line(/"event":"started","url":(?:"([^"]*)"|null)/)
-  return { rig, url }
+  try {
+    const [, url = ''] = await rig.line(/"event":"started","url":(?:"([^"]*)"|null)/, STARTS_WITHIN_MS)
+    return { rig, url }
+  } catch (error) {
+    // Not in time, and perhaps later: nobody would stop it then.
+    await rig.stop()
+    throw error
+  }
 }
+
+const STARTS_WITHIN_MS = 60_000
