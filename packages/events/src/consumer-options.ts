@@ -1,16 +1,16 @@
 import { type Broker, type Clock, type ConsumeRequest, type Random, systemClock, systemRandom } from '@forebay/broker'
 import { ForebayError } from '@forebay/protocol'
 import { type Logger, type QueueOptions, SILENT_LOG, type Store } from '@forebay/server/dispatch'
+import { type BatchHandler, handlerFaults, type ResolvedHandler, resolveHandler } from './batch-handler.ts'
 import type { EventDefinition, EventOf } from './define-event.ts'
 import { deadTopicOf, type EventLog, type TopicOptions } from './event-log.ts'
-import type { Handler, HandlerContext } from './handler-target.ts'
+import type { Handler, HandlerContext } from './handler-context.ts'
 
-/** One for each name among the events; of several versions of a name it gets all. */
+/** One for each name among the events, or a `BatchHandler`; of several versions of a name it gets all. */
 export type HandlersOf<Definition extends EventDefinition> = {
-  readonly [Name in Definition['name']]: (
-    event: EventOf<Extract<Definition, { readonly name: Name }>>,
-    context: HandlerContext,
-  ) => unknown
+  readonly [Name in Definition['name']]:
+    | ((event: EventOf<Extract<Definition, { readonly name: Name }>>, context: HandlerContext) => unknown)
+    | BatchHandler<EventOf<Extract<Definition, { readonly name: Name }>>>
 }
 
 export interface ConsumerOptions<Definition extends EventDefinition = EventDefinition> extends TopicOptions {
@@ -34,7 +34,7 @@ export interface ConsumerOptions<Definition extends EventDefinition = EventDefin
   readonly handlers: HandlersOf<Definition>
   /** 'key' (default): of one key one at a time, in the order of the log, through all retries. 'none': as they come. */
   readonly order?: 'key' | 'none'
-  /** Handlers that run at once in this process, whatever the number of partitions. Default 64. */
+  /** Calls of handlers at once in this process, whatever the number of partitions; a batch is one. Default 64. */
   readonly concurrency?: number
   readonly retry?: RetryGiven
   /** Longest attempt; then its signal aborts. Default 30 s. ms */
@@ -67,11 +67,12 @@ export interface RetryGiven {
 
 /** The same without the types of what each handler gets. */
 export interface UntypedOptions extends Omit<ConsumerOptions, 'handlers'> {
-  readonly handlers: Readonly<Record<string, Handler>>
+  readonly handlers: Readonly<Record<string, Handler | BatchHandler>>
 }
 
 export interface ResolvedConsumer
-  extends Required<Omit<UntypedOptions, 'store' | 'retry' | 'partitions' | 'retentionMs'>> {
+  extends Required<Omit<UntypedOptions, 'store' | 'retry' | 'handlers' | 'partitions' | 'retentionMs'>> {
+  readonly handlers: Readonly<Record<string, ResolvedHandler>>
   readonly retry: Required<RetryGiven>
   readonly store: Store | null
 }
@@ -81,7 +82,8 @@ export function resolveConsumer(given: UntypedOptions): ResolvedConsumer {
   const resolved = { ...DEFAULTS, ...given, retry: { ...RETRY_DEFAULT, ...given.retry }, store: given.store ?? null }
   const faults = [...nameFaults(given), ...numberFaults(resolved), ...parkingFaults(resolved), ...fromFaults(resolved)]
   if (faults.length > 0) throw new ForebayError('CONFIG_INVALID', `createConsumer: ${faults.join('; ')}.`)
-  return resolved
+  const handlers = Object.entries(given.handlers).map(([name, handler]) => [name, resolveHandler(handler)])
+  return { ...resolved, handlers: Object.fromEntries(handlers) }
 }
 
 /** The queue that one topic is to its group. */
@@ -145,7 +147,7 @@ function nameFaults({ group, events, handlers }: UntypedOptions): string[] {
   if (events.length === 0) faults.push('events: name one at least')
   const names = new Set(events.map(({ name }) => name))
   for (const name of names) {
-    if (typeof handlers[name] !== 'function') faults.push(`handlers: ${name} has none`)
+    faults.push(...handlerFaults(name, handlers[name]))
     const versions = events.filter((one) => one.name === name).map(({ version }) => version)
     if (new Set(versions).size < versions.length) faults.push(`events: a version of ${name} stands there twice`)
   }
@@ -158,7 +160,9 @@ function nameFaults({ group, events, handlers }: UntypedOptions): string[] {
   return faults
 }
 
-function numberFaults({ concurrency, timeoutMs, retry }: ResolvedConsumer): string[] {
+type NumbersOf = Pick<ResolvedConsumer, 'concurrency' | 'timeoutMs' | 'retry'>
+
+function numberFaults({ concurrency, timeoutMs, retry }: NumbersOf): string[] {
   const numbers = { concurrency, timeoutMs, 'retry.attemptsMax': retry.attemptsMax, 'retry.withinMs': retry.withinMs }
   const durations = { 'retry.backoffMs': retry.backoffMs, 'retry.backoffMaxMs': retry.backoffMaxMs }
   return Object.entries({ ...numbers, ...durations })
@@ -166,12 +170,12 @@ function numberFaults({ concurrency, timeoutMs, retry }: ResolvedConsumer): stri
     .map(([field, value]) => `${field}: must be a whole number above 0, got ${value}`)
 }
 
-function fromFaults({ from }: ResolvedConsumer): string[] {
+function fromFaults({ from }: Pick<ResolvedConsumer, 'from'>): string[] {
   if (from === 'earliest' || from === 'latest' || Number.isSafeInteger(from?.timeMs)) return []
   return [`from: use 'earliest', 'latest' or { timeMs } in ms since 1970, got ${JSON.stringify(from)}`]
 }
 
-function parkingFaults({ onExhausted, store }: ResolvedConsumer): string[] {
+function parkingFaults({ onExhausted, store }: Pick<ResolvedConsumer, 'onExhausted' | 'store'>): string[] {
   if (onExhausted === 'park' && store === null) return ['onExhausted: to park, name a store']
   return store !== null && store.parking === null ? ['store: it keeps no parked work'] : []
 }

@@ -22,11 +22,13 @@ import {
   type ResolvedConsumer,
   resolveConsumer,
   subscriptionOf,
+  type UntypedOptions,
 } from './consumer-options.ts'
 import type { EventDefinition } from './define-event.ts'
 import { deadTopicOf, topicsOf, useLog } from './event-log.ts'
+import { LEAVE_MS } from './handler-call.ts'
 import { HandlerSlots } from './handler-slots.ts'
-import { type Handler, HandlerTarget, LEAVE_MS } from './handler-target.ts'
+import { HandlerTarget } from './handler-target.ts'
 import { eventReader } from './read-event.ts'
 
 /**
@@ -49,7 +51,7 @@ export async function createConsumer<const Definition extends EventDefinition>(
   options: ConsumerOptions<Definition>,
 ): Promise<Consumer> {
   // What a handler takes is what the definitions of its name decode.
-  const handlers = options.handlers as unknown as Readonly<Record<string, Handler>>
+  const handlers = options.handlers as unknown as UntypedOptions['handlers']
   const resolved = resolveConsumer({ ...options, handlers })
   const log = await useLog(options.broker, topicsOf(options.events, [options.group], options))
   const consumer = new GroupMember(resolved, log)
@@ -165,7 +167,8 @@ class GroupMember implements Consumer {
 
   async #finishStopping(ended: readonly Promise<StopReport>[]): Promise<StopReport> {
     await Promise.all(this.#parts.map(({ target }) => target.stop(this.#graceOver.signal)))
-    if (this.#graceOver.signal.aborted) {
+    // Dispatchers would wait for what was handed back.
+    if (this.#graceOver.signal.aborted || this.#parts.some(({ target }) => target.hasHandedBack)) {
       for (const { dispatcher } of this.#parts) void dispatcher.stop({ graceMs: 0 })
     }
     const reports = await Promise.all(ended)

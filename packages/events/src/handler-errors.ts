@@ -18,6 +18,23 @@ export class DeadError extends Error {
   }
 }
 
+/** One event of a batch that failed: by its index among the events, or by its id. */
+export type FailedOfBatch = { readonly error: unknown } & ({ readonly index: number } | { readonly id: string })
+
+/**
+ * Thrown by a batch handler: these failed, and the others are done. What is said of each by its `error` is what a handler
+ * of one event says by throwing it. One that names nothing that is in the batch says that all failed.
+ */
+export class BatchError extends Error {
+  readonly failed: readonly FailedOfBatch[]
+
+  constructor(message: string, failed: readonly FailedOfBatch[], options: ErrorOptions = {}) {
+    super(message, options)
+    this.name = 'BatchError'
+    this.failed = failed
+  }
+}
+
 /** The reason of a handler's signal. */
 export class AttemptAborted extends Error {
   /** assignment-lost: another member has the event now. stopping: this one's grace time is over; the event comes again. */

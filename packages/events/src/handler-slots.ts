@@ -18,6 +18,10 @@ export class HandlerSlots {
     return this.#running
   }
 
+  get paused(): boolean {
+    return this.#paused
+  }
+
   set paused(paused: boolean) {
     this.#paused = paused
     this.#offer()
