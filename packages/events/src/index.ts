@@ -19,12 +19,29 @@ export {
 } from './asyncapi/async-api.ts'
 export type { AsyncApiQueue } from './asyncapi/queue-parts.ts'
 export type { BatchHandler } from './batch-handler.ts'
+export {
+  assertCompatible,
+  type Break,
+  type CompatibilityReport,
+  checkEvents,
+  type EventReport,
+  type EventsToCheck,
+} from './compatibility/check-events.ts'
+export {
+  type DescribedEvent,
+  type DescribedSchema,
+  describeDefinition,
+  describeDocument,
+  describeSchema,
+} from './compatibility/described-event.ts'
+export type { InclusionOptions } from './compatibility/inclusion.ts'
 export { type Consumer, createConsumer } from './consumer.ts'
 export type { ConsumerCounts } from './consumer-counts.ts'
 export type { ConsumerOptions, HandlersOf, RetryGiven } from './consumer-options.ts'
 export { type DataOf, defineEvent, type EventDefinition, type EventOf, type EventOptions } from './define-event.ts'
 export type { Event, EventToPublish } from './event.ts'
 export { deadTopicOf, type EventLog, type EventLogOptions, openEventLog, type TopicOptions } from './event-log.ts'
+export type { ConsumerMeters, EventMeters, OutboxMeters, ProducerMeters } from './event-meters.ts'
 export type { BatchContext, EventPlace, HandlerContext } from './handler-context.ts'
 export { AttemptAborted, BatchError, DeadError, type FailedOfBatch, RetryError } from './handler-errors.ts'
 export type { EventIdentity, InboxOptions } from './inbox/inbox-options.ts'
@@ -47,3 +64,4 @@ export type { PostgresConnections, PostgresStatement, PostgresTransaction } from
 export { prepareSchemas } from './prepare-schemas.ts'
 export { createProducer, type Producer, type ProducerOptions, type Published } from './producer.ts'
 export type { EventSchema, SchemaImport, SchemaText, WriterSchema } from './schema.ts'
+export { childTraceparent } from './trace-context.ts'

@@ -4,7 +4,8 @@ import { isObject, type Json, pointerText, SCHEMAS_AT } from './json.ts'
 /** The schema of a payload as `components.schemas[name]` has it. */
 export function payloadSchema({ format, text }: EventSchema, name: string): unknown {
   if (format === 'protobuf') return { schemaFormat: PROTOBUF, schema: text }
-  if (format === 'avro') return { schemaFormat: AVRO, schema: JSON.parse(text) as unknown }
+  // The name of a primitive type is a schema of Avro as well, without quotes.
+  if (format === 'avro') return { schemaFormat: AVRO, schema: /^[a-z]+$/.test(text) ? text : JSON.parse(text) }
   return jsonPayload(JSON.parse(text) as unknown, name)
 }
 

@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Ajv2020 } from 'ajv/dist/2020.js'
+import formats from 'ajv-formats'
+import fc from 'fast-check'
+import { schemaRoot } from '../src/compatibility/branches.ts'
+import { inclusionProblems } from '../src/compatibility/inclusion.ts'
+import { changed, data, schemas } from './json-schemas.ts'
+
+const RUNS = process.env.E2E_LONG === '1' ? 100_000 : 400
+const VALUES = 40
+
+const ajv = new Ajv2020({ strict: false, logger: false })
+formats.default(ajv)
+
+const pairs = schemas.chain((writer) => fc.tuple(fc.constant(writer), fc.oneof(changed(writer), schemas)))
+
+test('where the check finds no problem, whatever meets the schema of the writer meets that of the reader', (context) => {
+  const seen = { pairs: 0, compatible: 0, certain: 0, values: 0, refuted: 0 }
+  const values = fc.sample(data, { numRuns: 4_000, seed: 7 })
+  let turn = 0
+  fc.assert(
+    fc.property(pairs, ([writer, reader]) => {
+      const written = validator(writer)
+      const read = validator(reader)
+      if (written === null || read === null) return
+      seen.pairs += 1
+      const problems = inclusionProblems(
+        { schema: reader, root: schemaRoot(reader) },
+        { schema: writer, root: schemaRoot(writer) },
+      )
+      const valid: unknown[] = []
+      for (let tries = 0; tries < values.length / 10 && valid.length < VALUES; tries++) {
+        const value = values[turn++ % values.length]
+        if (written(value)) valid.push(value)
+      }
+      const refused = valid.filter((value) => !read(value))
+      if (problems.length > 0) {
+        if (problems.some(({ isCertain }) => isCertain)) seen.certain += 1
+        if (refused.length > 0) seen.refuted += 1
+        return
+      }
+      seen.compatible += 1
+      seen.values += valid.length
+      assert.deepEqual(refused, [], `${JSON.stringify(writer)} → ${JSON.stringify(reader)}`)
+    }),
+    { numRuns: RUNS, endOnFailure: false },
+  )
+  // Not for nothing: many pairs are compatible, many are not, and much data went through.
+  assert.ok(seen.compatible > seen.pairs / 10, JSON.stringify(seen))
+  assert.ok(seen.refuted > seen.pairs / 20, JSON.stringify(seen))
+  assert.ok(seen.values > seen.compatible * 5, JSON.stringify(seen))
+  context.diagnostic(JSON.stringify(seen))
+})
+
+/** As `jsonSchema` checks data; one Ajv for all, as making one takes long. */
+function validator(schema: unknown): ((value: unknown) => boolean) | null {
+  try {
+    return ajv.compile(schema as object) as (value: unknown) => boolean
+  } catch {
+    return null
+  }
+}
