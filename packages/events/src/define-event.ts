@@ -58,7 +58,8 @@ export function defineEvent<Data>(
     throw invalid('version', version, `must be a whole number from 1 to ${VERSION_MAX}`)
   }
   if (!TOPIC.test(topic)) throw invalid('topic', topic, 'use up to 249 letters, digits, . _ and -')
-  const schema = isEventSchema<Data>(options.schema) ? options.schema : jsonSchema<Data>(options.schema)
+  const given = isEventSchema<Data>(options.schema) ? options.schema : jsonSchema<Data>(options.schema)
+  const schema = given.forEvent?.({ name, topic }) ?? given
   const isKeyed = key !== undefined
   return { name, version, topic, schema, description, isKeyed, keyOf: key ?? (() => null) }
 }

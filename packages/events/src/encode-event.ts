@@ -45,7 +45,7 @@ export function encodeEvent<Data>(
     extensions,
     bytes,
     contentType: definition.schema.contentType,
-    dataSchema: `urn:forebay:event:${definition.name}:${definition.version}`,
+    dataSchema: definition.schema.dataSchema ?? `urn:forebay:event:${definition.name}:${definition.version}`,
   }
 }
 

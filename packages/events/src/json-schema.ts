@@ -19,6 +19,7 @@ export function jsonSchema<Data>(schema: object): EventSchema<Data> {
     format: 'json',
     contentType: 'application/json',
     text: JSON.stringify(schema),
+    recordName: 'title' in schema && typeof schema.title === 'string' ? schema.title : null,
     encode(data) {
       if (!validate(data)) throw new ForebayError('EVENT_INVALID', `The data does not meet its schema: ${faults()}.`)
       try {

@@ -6,6 +6,7 @@ import type { DataOf, EventDefinition } from './define-event.ts'
 import { encodeEvent } from './encode-event.ts'
 import type { EventToPublish } from './event.ts'
 import { type EventLog, type TopicOptions, topicsOf, useLog } from './event-log.ts'
+import { prepareSchemas } from './prepare-schemas.ts'
 
 export interface ProducerOptions<Definition extends EventDefinition = EventDefinition> extends TopicOptions {
   /**
@@ -44,7 +45,7 @@ export interface Producer<Definition extends EventDefinition = EventDefinition> 
   close(): Promise<void>
 }
 
-/** Rejects with CONFIG_INVALID, or as `Broker.open` does. */
+/** Rejects with CONFIG_INVALID, as `Broker.open` does, or as a registry of schemas does. */
 export async function createProducer<const Definition extends EventDefinition>(
   given: ProducerOptions<Definition>,
 ): Promise<Producer<Definition>> {
@@ -54,6 +55,7 @@ export async function createProducer<const Definition extends EventDefinition>(
     throw invalid(`${field}: ${options[field]} is no whole number above 0`)
   }
   if (!SOURCE.test(given.source)) throw invalid('source: name the service by a URI reference, as in "/user-service"')
+  await prepareSchemas(given.events)
   const log = await useLog(given.broker, topicsOf(given.events, [], given))
   return new LogProducer(options, log)
 }

@@ -10,6 +10,8 @@ export interface EventSchema<Data = unknown> extends SchemaText {
   readonly recordName?: string | null
   /** Where its message lies in a Protobuf file: index among the messages there, then among those within it. */
   readonly messageIndex?: readonly number[]
+  /** Where the schema is to be found, once that is known. Default: a name for it, made of the event's name and version. */
+  readonly dataSchema?: string | null
   /** Throws EVENT_INVALID that names each place of the data that is at fault. */
   encode(data: Data): Uint8Array
   /** Throws EVENT_UNDECODABLE. */
