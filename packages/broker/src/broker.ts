@@ -42,7 +42,7 @@ export interface Broker {
 }
 
 export interface BrokerCapabilities {
-  readonly name: 'embedded' | 'kafka'
+  readonly name: 'embedded' | 'kafka' | 'remote'
   /** What an acknowledged record survives; see promise P1. */
   readonly durability: 'embedded' | 'replicated' | 'fsync'
   /** Whether several processes may share it. */

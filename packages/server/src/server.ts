@@ -1,5 +1,6 @@
 import type { Broker, Clock, Random, TopicSpec } from '@forebay/broker'
 import { ForebayError, TaskService, WorkerService } from '@forebay/protocol'
+import { LogService } from '@forebay/protocol/log'
 import { Server as GrpcServer, ServerCredentials } from '@grpc/grpc-js'
 import { CLUSTER_TOPIC_SPEC, type ClusterKeys, openClusterKeys } from './accept/cluster-secret.ts'
 import { createDoors, type Doors } from './accept/doors.ts'
@@ -216,6 +217,7 @@ class ComposedServer implements Server {
       health: () => this.#health(),
     })
     this.#grpc.addService(this.#doors.grpc.definition, this.#doors.grpc.handlers)
+    this.#grpc.addService(this.#doors.log.definition, this.#doors.log.handlers)
     this.#deliverer = startDeliverer({ ...this.#parts, doors: this.#doors, recorder: this.#recorder! })
   }
 
@@ -234,7 +236,10 @@ class ComposedServer implements Server {
   }
 
   #grpcServices() {
-    return [...(this.#doors === null ? [] : [TaskService]), ...(this.#sessions === null ? [] : [WorkerService])]
+    return [
+      ...(this.#doors === null ? [] : [TaskService, LogService]),
+      ...(this.#sessions === null ? [] : [WorkerService]),
+    ]
   }
 
   /** For its dispatchers; null where there are none, and where the store is not common to all of them. */
@@ -303,6 +308,7 @@ class ComposedServer implements Server {
     await Promise.allSettled([this.#building])
     this.#services?.stop()
     this.#doors?.grpc.stop()
+    this.#doors?.log.stop()
     this.#healthDoor?.drain()
     const beganMs = clock.monotonicMs()
     const leftOfGraceMs = () =>

@@ -130,7 +130,7 @@ export const publishTests: readonly ContractTest[] = [
     async run(log) {
       const topic = log.topic()
       const broker = await log.open([topic])
-      const large = record(topic, '', { value: new Uint8Array(log.capabilities.recordBytesMax + 1) })
+      const large = record(topic, '', { value: new Uint8Array(broker.capabilities.recordBytesMax + 1) })
       const sent = [record(topic, 'before'), large, record(topic, 'after')]
       const error = await broker.publish(sent).then(
         () => assert.fail('it was taken'),
@@ -157,7 +157,7 @@ export const publishTests: readonly ContractTest[] = [
     async run(log) {
       const topic = log.topic()
       const broker = await log.open([topic])
-      const value = new Uint8Array(log.capabilities.recordBytesMax).fill(7)
+      const value = new Uint8Array(broker.capabilities.recordBytesMax).fill(7)
       await broker.publish([record(topic, '', { value })])
       const listener = await broker.listen({ topic: topic.name, partition: 0, from: 'earliest' })
       const [read] = await new RecordReader(listener).take(1)

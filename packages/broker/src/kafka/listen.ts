@@ -1,9 +1,9 @@
 import { ForebayError } from '@forebay/protocol'
 import type { Listener, ListenRequest, LogRecord } from '../broker.ts'
+import { Pull } from '../pull.ts'
 import type { Cluster } from './cluster.ts'
 import type { Fetching, PartitionReader } from './fetch-loop.ts'
 import { listOffsets } from './offsets.ts'
-import { Pull } from './pull.ts'
 import { untilItWorks } from './retry.ts'
 
 /** What a listener holds that was not pulled yet; one fetch more may come on top. */

@@ -1,5 +1,5 @@
 import type { FailedRecord, RecordToPublish } from '../broker.ts'
-import type { PublishCall } from './publish-call.ts'
+import type { PublishCall } from '../publish-call.ts'
 import { HEAD_BYTES, RecordBatch } from './record-batch.ts'
 
 /** Below a broker's default message.max.bytes; a record that is larger goes alone. */

@@ -1,6 +1,7 @@
 import type { Broker, Clock, Random } from '@forebay/broker'
 import type { LargeBodies } from '../blobs/large-bodies.ts'
 import { resultPublisher, resultTopics } from '../finish/result-topics.ts'
+import { createLogDoor, type LogDoor } from '../log/log-door.ts'
 import type { ServerOptions } from '../options.ts'
 import type { Replies } from '../reply/replies.ts'
 import type { Store } from '../store/store.ts'
@@ -31,6 +32,8 @@ import { createOpenWatch } from './watching.ts'
 export interface Doors {
   readonly http: HttpDoor
   readonly grpc: GrpcDoor
+  /** The log itself, for other processes. */
+  readonly log: LogDoor
   /** Bytes of bodies that are on their way into the log. */
   readonly admission: Admission
   readonly callbacks: CallbackRegistration
@@ -143,5 +146,6 @@ export function createDoors(parts: DoorsParts): Doors {
     readTask,
     http: createHttpDoor({ ...road, isOperator, adminRoutes, publishEvents, events: [...eventTypes.values()], health }),
     grpc: createGrpcDoor(road),
+    log: createLogDoor({ ...road, broker, queues: options.queues.values() }),
   }
 }

@@ -5,7 +5,7 @@
 export class Pull<Item> implements AsyncIterator<Item> {
   readonly #take: () => Item | null
   readonly #onReturn: () => Promise<void>
-  #waiting: ((result: IteratorResult<Item>) => void) | null = null
+  #waiting: PromiseWithResolvers<IteratorResult<Item>> | null = null
   #waking = false
   #ended = false
 
@@ -19,9 +19,8 @@ export class Pull<Item> implements AsyncIterator<Item> {
     if (this.#waiting !== null) return Promise.reject(new Error('One pull at a time: the last one has not ended.'))
     const item = this.#take()
     if (item !== null) return Promise.resolve({ done: false, value: item })
-    return new Promise((resolve) => {
-      this.#waiting = resolve
-    })
+    this.#waiting = Promise.withResolvers()
+    return this.#waiting.promise
   }
 
   async return(): Promise<IteratorResult<Item>> {
@@ -38,7 +37,7 @@ export class Pull<Item> implements AsyncIterator<Item> {
       if (this.#waiting === null || this.#ended) return
       const item = this.#take()
       if (item === null) return
-      const resolve = this.#waiting
+      const { resolve } = this.#waiting
       this.#waiting = null
       resolve({ done: false, value: item })
     })
@@ -46,7 +45,13 @@ export class Pull<Item> implements AsyncIterator<Item> {
 
   end(): void {
     this.#ended = true
-    this.#waiting?.({ done: true, value: undefined })
+    this.#waiting?.resolve({ done: true, value: undefined })
+    this.#waiting = null
+  }
+
+  /** Whoever waits is told; later pulls are for the owner to refuse. */
+  fail(error: Error): void {
+    this.#waiting?.reject(error)
     this.#waiting = null
   }
 }

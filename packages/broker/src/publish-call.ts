@@ -1,4 +1,4 @@
-import { type FailedRecord, type Position, PublishError } from '../broker.ts'
+import { type FailedRecord, type Position, PublishError } from './broker.ts'
 
 /** One call of `publish`: gathers what becomes of each record and answers when all are known. */
 export class PublishCall {
