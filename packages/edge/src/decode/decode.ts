@@ -2,7 +2,8 @@ import { isUtf8 } from 'node:buffer'
 import type { Clock, RecordHeader, RecordToPublish } from '@forebay/broker'
 import type { UndecodableReason } from '../row.ts'
 import { sequenceHeader, sourceHeader } from '../source-position.ts'
-import { readJsonLine } from './json-line.ts'
+import { readCombined } from './combined-line.ts'
+import { type JsonLine, normalise, readJsonLine } from './json-line.ts'
 import type { Redaction } from './redaction.ts'
 import { undecodable } from './undecodable.ts'
 
@@ -100,9 +101,20 @@ export class Decoder {
       this.#odd(bytes.subarray(start, end), 'not-utf8', first, next, into)
       return
     }
-    const read = readJsonLine(text.slice(start, end), () => bytes.toString('utf8', start, end), this.#options.redaction)
+    const read = this.#read(bytes, text, start, end)
     if (read.kind === 'unreadable') this.#odd(bytes.subarray(start, end), read.reason, first, next, into)
     else this.#push(read.kind === 'as-is' ? bytes.subarray(start, end) : read.value, first, next, into)
+  }
+
+  #read(bytes: Buffer, text: string, start: number, end: number): JsonLine {
+    const { format, redaction } = this.#options
+    if (format === 'json') {
+      return readJsonLine(text.slice(start, end), () => bytes.toString('utf8', start, end), redaction)
+    }
+    const row = readCombined(bytes.toString('utf8', start, end), format)
+    if (row === null) return { kind: 'unreadable', reason: 'not-the-format' }
+    normalise(row, redaction)
+    return { kind: 'rewritten', value: Buffer.from(JSON.stringify(row)) }
   }
 
   /** A line too long to be read, in rows of their own, the last one short only if `whole`. Returns how many bytes that took. */

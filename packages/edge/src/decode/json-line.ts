@@ -26,7 +26,8 @@ export function readJsonLine(latin1: string, bytes: () => string, redaction: Red
   return { kind: 'rewritten', value: Buffer.from(JSON.stringify(exact)) }
 }
 
-type Given = Record<string, unknown>
+/** A row that is being made. */
+export type Given = Record<string, unknown>
 
 function parsed(text: string): unknown {
   try {
