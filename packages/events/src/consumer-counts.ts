@@ -1,4 +1,5 @@
 import type { QueueMeters } from '@forebay/server/dispatch'
+import type { ConsumerMeters } from './event-meters.ts'
 
 /** What a consumer has done since it started. */
 export interface ConsumerCounts {
@@ -22,6 +23,11 @@ export class Counts {
   dead = 0
   skipped = 0
   parked = 0
+  readonly told: ConsumerMeters
+
+  constructor(told: ConsumerMeters) {
+    this.told = told
+  }
 
   /** For the dispatchers of all topics alike. */
   readonly meters: QueueMeters = {
@@ -33,15 +39,20 @@ export class Counts {
     windowsBlocked: () => {},
     retried: () => {
       this.retried++
+      this.told.retried()
     },
     parked: (count) => {
       this.parked += count
+      this.told.parked(count)
     },
     unparked: (count) => {
       this.parked -= count
+      this.told.parked(-count)
     },
     finished: (state) => {
-      if (state !== 'succeeded') this.dead++
+      if (state === 'succeeded') return
+      this.dead++
+      this.told.dead()
     },
   }
 }

@@ -4,6 +4,7 @@ import { type Logger, type QueueOptions, SILENT_LOG, type Store } from '@forebay
 import { type BatchHandler, handlerFaults, type ResolvedHandler, resolveHandler } from './batch-handler.ts'
 import type { EventDefinition, EventOf } from './define-event.ts'
 import { deadTopicOf, type EventLog, type TopicOptions } from './event-log.ts'
+import { type EventMeters, NO_METERS } from './event-meters.ts'
 import type { Handler, HandlerContext } from './handler-context.ts'
 
 /** One for each name among the events, or a `BatchHandler`; of several versions of a name it gets all. */
@@ -48,6 +49,8 @@ export interface ConsumerOptions<Definition extends EventDefinition = EventDefin
    * and closed by whoever opened it. Default: they wait in the window, 2,000 events of a partition at most.
    */
   readonly store?: Store
+  /** As `eventMetrics` of '@forebay/events/metrics' makes them. Default: none. */
+  readonly meters?: EventMeters
   /** Default: none. */
   readonly log?: Logger
   readonly clock?: Clock
@@ -131,6 +134,7 @@ const DEFAULTS = {
   timeoutMs: 30_000,
   onExhausted: 'dead' as const,
   unknown: 'skip' as const,
+  meters: NO_METERS,
   log: SILENT_LOG,
   clock: systemClock,
   random: systemRandom,

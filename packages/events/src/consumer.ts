@@ -69,7 +69,7 @@ class GroupMember implements Consumer {
   readonly #resolved: ResolvedConsumer
   readonly #log: { readonly broker: Broker; close(): Promise<void> }
   readonly #slots: HandlerSlots
-  readonly #counts = new Counts()
+  readonly #counts: Counts
   readonly #parts: Part[] = []
   readonly #graceOver = new AbortController()
   #stopping = false
@@ -79,6 +79,7 @@ class GroupMember implements Consumer {
     this.#resolved = resolved
     this.#log = log
     this.#slots = new HandlerSlots(resolved.concurrency)
+    this.#counts = new Counts(resolved.meters.consumer(resolved.group))
     this.stopped = new Promise((resolve) => {
       this.#resolveStopped = resolve
     })

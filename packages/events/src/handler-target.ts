@@ -9,6 +9,7 @@ import type { EventPlace } from './handler-context.ts'
 import type { HandlerSlots } from './handler-slots.ts'
 import { type HeldEvent, HeldEvents } from './held-events.ts'
 import type { ReadEvent } from './read-event.ts'
+import { SchemaWaits } from './schema-waits.ts'
 
 export interface HandlerTargetParts {
   readonly found: (record: LogRecord) => FoundEvent
@@ -31,12 +32,14 @@ export class HandlerTarget implements Target {
   readonly #parts: HandlerTargetParts
   readonly #calls = new Set<HandlerCall>()
   readonly #held: HeldEvents
+  readonly #waits: SchemaWaits
   readonly #heldMax: number
   #idle: (() => void) | null = null
 
   constructor(parts: HandlerTargetParts) {
     const { handlers, slots, clock } = parts
     this.#parts = parts
+    this.#waits = new SchemaWaits(clock)
     const sizes = Object.values(handlers).map((one) => (typeof one === 'function' ? 0 : one.eventsMax))
     this.#heldMax = Math.max(0, ...sizes)
     this.#held = new HeldEvents({
@@ -64,9 +67,15 @@ export class HandlerTarget implements Target {
       const { event } = read
       return new Promise((resolve) => this.#held.take(handlers[event.type]!, { attempt, found, event, resolve }))
     }
+    if (read.kind === 'waiting') {
+      const { promise, resolve } = Promise.withResolvers<Outcome>()
+      void this.#waits.wait(read.until, () => resolve(attempt.lost.aborted ? DONE : this.run(attempt)))
+      return promise
+    }
     // Somebody meant a redriven one for this group: passing it over would lose it.
     if (read.kind === 'unknown' && unknown === 'skip' && (found.redrives ?? 0) === 0) {
       counts.skipped++
+      counts.told.skipped()
       return DONE
     }
     return Promise.resolve({ kind: 'failed', code: 'EVENT_UNDECODABLE', message: read.why, then: 'dead' })
@@ -80,8 +89,9 @@ export class HandlerTarget implements Target {
    * when all has ended, or had `LEAVE_MS` to end.
    */
   async stop(signal: AbortSignal): Promise<void> {
+    this.hasHandedBack = this.#waits.stop()
     this.#held.flush()
-    if (this.#parts.slots.paused) this.hasHandedBack = this.#held.drop()
+    if (this.#parts.slots.paused) this.hasHandedBack = this.#held.drop() || this.hasHandedBack
     const callOff = () => {
       this.hasHandedBack = this.#held.drop() || this.hasHandedBack
       for (const call of this.#calls) call.abort('stopping')
@@ -100,6 +110,9 @@ export class HandlerTarget implements Target {
     const { slots, counts, clock } = this.#parts
     slots.take()
     const events = held.map(({ event }) => event)
+    const { type } = events[0]!
+    const begunMs = clock.monotonicMs()
+    counts.told.callBegan()
     const call = new HandlerCall({
       timeoutMs: held[0]!.attempt.timeoutMs,
       lost: new Set(held.map(({ attempt }) => attempt.lost)),
@@ -107,7 +120,9 @@ export class HandlerTarget implements Target {
       ended: (end) => {
         this.#calls.delete(call)
         const outcomes = outcomesOf(end, events)
-        for (const outcome of outcomes) if (outcome?.kind === 'succeeded') counts.handled++
+        counts.told.callEnded(type, (clock.monotonicMs() - begunMs) / 1000)
+        for (const [index, outcome] of outcomes.entries())
+          if (outcome?.kind === 'succeeded') this.#handled(held[index]!)
         slots.giveBack()
         for (const [index, outcome] of outcomes.entries()) if (outcome !== null) held[index]!.resolve(outcome)
         this.#wakeIdle()
@@ -122,6 +137,12 @@ export class HandlerTarget implements Target {
       const context = { signal, places: held.map(placeOf) }
       call.follow((async () => handler.batch(events, context))())
     }
+  }
+
+  #handled({ event, attempt }: HeldEvent): void {
+    const { counts, clock } = this.#parts
+    counts.handled++
+    counts.told.handled(event.type, Math.max(0, clock.wallMs() - attempt.record.timestampMs) / 1000)
   }
 
   #wakeIdle(): void {

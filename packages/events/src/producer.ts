@@ -1,4 +1,12 @@
-import { type Broker, type Clock, type Position, type Random, systemClock, systemRandom } from '@forebay/broker'
+import {
+  type Broker,
+  type Clock,
+  type Position,
+  PublishError,
+  type Random,
+  systemClock,
+  systemRandom,
+} from '@forebay/broker'
 import { ForebayError } from '@forebay/protocol'
 import { type EncodedEvent, toRecord } from '@forebay/protocol/cloudevents'
 import { BufferRoom } from './buffer-room.ts'
@@ -6,6 +14,7 @@ import type { DataOf, EventDefinition } from './define-event.ts'
 import { encodeEvent } from './encode-event.ts'
 import type { EventToPublish } from './event.ts'
 import { type EventLog, type TopicOptions, topicsOf, useLog } from './event-log.ts'
+import { type EventMeters, NO_METERS, type ProducerMeters } from './event-meters.ts'
 import { prepareSchemas } from './prepare-schemas.ts'
 
 export interface ProducerOptions<Definition extends EventDefinition = EventDefinition> extends TopicOptions {
@@ -21,6 +30,8 @@ export interface ProducerOptions<Definition extends EventDefinition = EventDefin
   readonly bufferBytesMax?: number
   /** Calls of `publish` that may wait for room; beyond it they reject with OVERLOADED. Default 10,000. */
   readonly waitingMax?: number
+  /** As `eventMetrics` of '@forebay/events/metrics' makes them. Default: none. */
+  readonly meters?: EventMeters
   readonly clock?: Clock
   readonly random?: Random
 }
@@ -66,6 +77,7 @@ class LogProducer implements Producer {
   readonly #known: ReadonlySet<EventDefinition>
   readonly #room: BufferRoom
   readonly #recordBytesMax: number
+  readonly #meters = new Map<string, ProducerMeters>()
   #wave: Wave = newWave()
   #flushed: Promise<void> = Promise.resolve()
   #closed: Promise<void> | null = null
@@ -102,20 +114,39 @@ class LogProducer implements Producer {
       const message = `${this.#options.waitingMax} events wait for room (waitingMax); the event was not sent.`
       throw new ForebayError('OVERLOADED', message)
     }
+    const { clock } = this.#options
+    const meters = this.#metersOf(topic)
+    const begunMs = clock.monotonicMs()
     const wave = this.#wave
     wave.underWay++
+    meters.onTheirWay(1)
     try {
       const turn = this.#room.take(bytes)
       if (turn !== null) await turn
       try {
         const [position] = await this.#log.broker.publish([record])
+        meters.published((clock.monotonicMs() - begunMs) / 1000)
         return { ...position!, id: event.id }
+      } catch (error) {
+        const isRefused = error instanceof PublishError && error.failed.every(({ outcome }) => outcome === 'refused')
+        meters.failed(isRefused ? 'refused' : 'unknown')
+        throw error
       } finally {
         this.#room.giveBack(bytes)
       }
     } finally {
+      meters.onTheirWay(-1)
       if (--wave.underWay === 0) wave.idle?.()
     }
+  }
+
+  #metersOf(topic: string): ProducerMeters {
+    let meters = this.#meters.get(topic)
+    if (meters === undefined) {
+      meters = this.#options.meters.producer(topic)
+      this.#meters.set(topic, meters)
+    }
+    return meters
   }
 
   flush(): Promise<void> {
@@ -164,6 +195,7 @@ const SOURCE = /^[\x21-\x7e]{1,200}$/
 const DEFAULTS = {
   bufferBytesMax: 32 * 1024 * 1024,
   waitingMax: 10_000,
+  meters: NO_METERS,
   clock: systemClock as Clock,
   random: systemRandom as Random,
 }

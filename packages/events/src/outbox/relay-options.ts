@@ -3,6 +3,7 @@ import { ForebayError } from '@forebay/protocol'
 import { type Logger, SILENT_LOG } from '@forebay/server/dispatch'
 import type { EventDefinition } from '../define-event.ts'
 import type { EventLog, TopicOptions } from '../event-log.ts'
+import { type EventMeters, NO_METERS } from '../event-meters.ts'
 import type { OutboxLag, OutboxRows } from './outbox-rows.ts'
 
 export interface RelayOptions extends TopicOptions {
@@ -29,6 +30,8 @@ export interface RelayOptions extends TopicOptions {
   readonly onLag?: (lag: OutboxLag) => void
   /** Default 10 s. ms */
   readonly lagIntervalMs?: number
+  /** As `eventMetrics` of '@forebay/events/metrics' makes them. Default: none. */
+  readonly meters?: EventMeters
   /** Default: none. */
   readonly log?: Logger
   readonly clock?: Clock
@@ -61,6 +64,7 @@ const DEFAULTS = {
   waveBytesMax: 512 * 1024,
   lagIntervalMs: 10_000,
   onLag: () => {},
+  meters: NO_METERS,
   log: SILENT_LOG,
   clock: systemClock as Clock,
   random: systemRandom as Random,

@@ -2,6 +2,7 @@ import { type Broker, backoffMs, PublishError, type RecordToPublish } from '@for
 import { ForebayError } from '@forebay/protocol'
 import { toRecord } from '@forebay/protocol/cloudevents'
 import { topicsOf, useLog } from '../event-log.ts'
+import type { OutboxMeters } from '../event-meters.ts'
 import type { OutboxLag, OutboxRow } from './outbox-rows.ts'
 import { RelayLease } from './relay-lease.ts'
 import { type RelayOptions, type ResolvedRelay, resolveRelay } from './relay-options.ts'
@@ -44,6 +45,7 @@ class OutboxRelay implements Relay {
   readonly #pause: RelayPause
   readonly #topics: ReadonlySet<string>
   readonly #counts = { published: 0, refused: 0, failures: 0 }
+  readonly #meters: OutboxMeters
   readonly #running: Promise<void>
   /** In the log, and the database does not know it yet. */
   #unsettled: string[] = []
@@ -55,6 +57,7 @@ class OutboxRelay implements Relay {
     const { outbox, clock, random, leaseMs } = options
     this.#options = options
     this.#log = log
+    this.#meters = options.meters.outbox(outbox.name)
     this.#lease = new RelayLease(outbox, newOwner(random), leaseMs, clock)
     this.#pause = new RelayPause(options)
     this.#topics = new Set(options.events.map(({ topic }) => topic))
@@ -98,6 +101,8 @@ class OutboxRelay implements Relay {
     for (let failures = 0; !this.#pause.ended; ) {
       try {
         if (!this.#lease.held && !(await this.#lease.take())) {
+          // Not what it saw when it was at work: another one tells of that now.
+          this.#meters.lag(0, 0, 0)
           await this.#pause.sleep(Math.min(leaseMs / STANDBY_LOOKS, STANDBY_LOOK_MS_MAX))
           continue
         }
@@ -108,6 +113,7 @@ class OutboxRelay implements Relay {
         else await this.#pause.busy()
       } catch (error) {
         this.#counts.failures++
+        this.#meters.failed()
         log.warn({ err: error, outbox: outbox.name }, 'The outbox cannot be published now; it is tried again.')
         await this.#pause.sleep(backoffMs(RETRY, failures++, random))
       }
@@ -139,12 +145,12 @@ class OutboxRelay implements Relay {
     try {
       await this.#log.broker.publish(records)
       this.#unsettled = sequences
-      this.#counts.published += records.length
+      this.#published(records.length)
     } catch (error) {
       if (!(error instanceof PublishError)) throw error
       const failed = new Map(error.failed.map((one) => [one.index, one]))
       this.#unsettled = sequences.filter((_, index) => !failed.has(index))
-      this.#counts.published += this.#unsettled.length
+      this.#published(this.#unsettled.length)
       let isTooLarge = true
       for (const { index, cause } of error.failed) {
         if (!isSize(cause)) isTooLarge = false
@@ -154,6 +160,11 @@ class OutboxRelay implements Relay {
       await this.#settle()
       throw error
     }
+  }
+
+  #published(count: number): void {
+    this.#counts.published += count
+    this.#meters.published(count)
   }
 
   /** A sentence where it can never be published. */
@@ -171,6 +182,7 @@ class OutboxRelay implements Relay {
     const { outbox, log } = this.#options
     await outbox.refuse(row.sequence, reason)
     this.#counts.refused++
+    this.#meters.refused()
     log.error({ outbox: outbox.name, sequence: row.sequence, event: row.id, reason }, 'A row cannot be published.')
   }
 
@@ -191,7 +203,9 @@ class OutboxRelay implements Relay {
     }
     if (nowMs - this.#lagToldMs < lagIntervalMs) return
     this.#lagToldMs = nowMs
-    onLag(await outbox.lag(LAG_ROWS_MAX))
+    const lag = await outbox.lag(LAG_ROWS_MAX)
+    this.#meters.lag(lag.rows, lag.oldestMs / 1000, lag.refused)
+    onLag(lag)
   }
 }
 
