@@ -9,6 +9,8 @@ export type ReadEvent =
   /** Of a type that is not among the definitions: somebody else's. */
   | { readonly kind: 'unknown'; readonly why: string }
   | { readonly kind: 'undecodable'; readonly why: string }
+  /** By a schema that is still to be fetched: to be read again when `until` settles. */
+  | { readonly kind: 'waiting'; readonly why: string; readonly until: Promise<unknown> }
 
 /** Reads records by the definitions of their types and versions. Never throws: topics hold what anybody wrote. */
 export function eventReader(definitions: readonly EventDefinition[]): (record: LogRecord) => ReadEvent {
@@ -33,6 +35,8 @@ export function eventReader(definitions: readonly EventDefinition[]): (record: L
       return { kind: 'undecodable', why }
     }
     const { bytes, contentType: _contentType, dataSchema: _dataSchema, ...attributes } = encoded
+    const until = definition.schema.ready?.(bytes) ?? null
+    if (until !== null) return { kind: 'waiting', why: 'The schema it was written by is still to be fetched.', until }
     try {
       return { kind: 'event', event: { ...attributes, data: definition.schema.decode(bytes) } }
     } catch (error) {

@@ -1,7 +1,7 @@
 import { ForebayError } from '@forebay/protocol'
 import type { EventSchema } from '../../schema.ts'
 import { messageOf, undecodable } from '../data-faults.ts'
-import { isUnavailable, type SchemaRegistry } from './schema-registry.ts'
+import type { SchemaRegistry } from './schema-registry.ts'
 import { frame, unframe } from './wire-format.ts'
 
 export interface RegisteredOptions {
@@ -125,7 +125,7 @@ class RegisteredSchema<Data> implements EventSchema<Data> {
     this.#keep(keyOf(this.#schemaId, this.#hasIndex ? messageIndex : []), (bytes) => this.#schema.decode(bytes))
   }
 
-  /** Resolves also when there is nothing to be had: then `decode` says why. Rejects, after a pause, when to ask again. */
+  /** Resolves also when there is nothing to be had: then `decode` says why. */
   async #fetchDecoder(schemaId: number, messageIndex: readonly number[]): Promise<void> {
     const { registry } = this.#options
     const key = keyOf(schemaId, messageIndex)
@@ -139,7 +139,6 @@ class RegisteredSchema<Data> implements EventSchema<Data> {
         if (!isMissing || asked >= MISSING_ASKED_MAX) {
           // Of several servers one may be behind the others, so not the first word counts.
           if (isMissing) return this.#keepRefusal(key, `the registry knows no schema ${schemaId}`)
-          if (!isUnavailable(error)) await registry.pause(AGAIN_MS)
           throw error
         }
       }
@@ -189,6 +188,6 @@ function keyOf(schemaId: number, messageIndex: readonly number[]): string {
 }
 
 const MISSING_ASKED_MAX = 3
-/** Before the registry is asked again. ms */
+/** Before it is asked again for what it did not know. ms */
 const AGAIN_MS = 1_000
 const DECODERS_MAX = 10_000

@@ -229,7 +229,7 @@ function incompatible(subject: string, faults: readonly string[]): ForebayError 
   return new ForebayError('SCHEMA_INCOMPATIBLE', `The schema may not follow what ${subject} has: ${told}. Fix: ${fix}.`)
 }
 
-export function isUnavailable(error: unknown): boolean {
+function isUnavailable(error: unknown): boolean {
   return error instanceof ForebayError && error.code === 'REGISTRY_UNAVAILABLE'
 }
 
