@@ -5,6 +5,8 @@ import { requireCommand } from '../scripts/rig/debian.ts'
 import { compare } from './compare.ts'
 import { delays } from './delays.ts'
 import { doors } from './doors.ts'
+import { eventConsumer } from './event-consumer.ts'
+import { eventProducer } from './event-producer.ts'
 import { memory } from './memory.ts'
 import { printProfiles } from './profile.ts'
 import { promisesCost } from './promises.ts'
@@ -19,6 +21,8 @@ npm run bench -- stuck-key [--rounds N] [--seconds N] [--tasks N]
 npm run bench -- promises [--rounds N] [--seconds N]
 npm run bench -- doors [--seconds N]
 npm run bench -- watchers [--tasks N]
+npm run bench -- event-producer [--rounds N] [--seconds N]
+npm run bench -- event-consumer [--rounds N] [--seconds N]
 npm run bench -- profile DIR|FILE... [--tasks N]
 
 accept      POSTs that are kept; nobody works on them
@@ -29,15 +33,19 @@ stuck-key   throughput of other keys while one is parked, and what its line cost
 promises    what a queue's policies cost
 doors       how long an answer is on its way from the worker to its caller, by door
 watchers    what those who follow tasks cost, and how soon they hear
+event-producer, event-consumer
+            events of a service, beside clients of Kafka by themselves
 profile     where the CPU time of --profile went
 Figures are told as ratios to what was measured in the same rounds; see docs/benchmarks.md.`
+
+const SECONDS_DEFAULT = '5'
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
   options: {
     broker: { type: 'string' },
     rounds: { type: 'string', default: '3' },
-    seconds: { type: 'string', default: '5' },
+    seconds: { type: 'string' },
     tasks: { type: 'string' },
     connections: { type: 'string' },
     only: { type: 'string' },
@@ -55,11 +63,18 @@ async function run(): Promise<boolean> {
     const broker = oneOf(['embedded', 'kafka'], values.broker)
     return delays({ broker, tasks: count('tasks', values.tasks ?? '100000') })
   }
-  if (name === 'doors') return doors({ seconds: count('seconds', values.seconds) })
+  if (name === 'doors') return doors({ seconds: count('seconds', values.seconds ?? SECONDS_DEFAULT) })
+  if (name === 'event-producer' || name === 'event-consumer') {
+    const turns = { rounds: count('rounds', values.rounds), seconds: count('seconds', values.seconds ?? '1') }
+    return name === 'event-producer' ? eventProducer(turns) : eventConsumer(turns)
+  }
   if (name === 'watchers') return watchers({ streams: count('tasks', values.tasks ?? '10000') })
   if (name === 'stuck-key' || name === 'promises') {
     await requireCommand('wrk', 'wrk')
-    const rounds = { rounds: count('rounds', values.rounds), seconds: count('seconds', values.seconds) }
+    const rounds = {
+      rounds: count('rounds', values.rounds),
+      seconds: count('seconds', values.seconds ?? SECONDS_DEFAULT),
+    }
     if (name === 'promises') return promisesCost(rounds)
     return stuckKey({ ...rounds, behind: count('tasks', values.tasks ?? '20000') })
   }
@@ -76,7 +91,7 @@ async function run(): Promise<boolean> {
     return compare(name, {
       broker: oneOf(['both', 'kafka', 'embedded'], values.broker),
       rounds: count('rounds', values.rounds),
-      seconds: count('seconds', values.seconds),
+      seconds: count('seconds', values.seconds ?? SECONDS_DEFAULT),
       connections: connectionsOf(values.connections),
       only: values.only ?? null,
       profileDir,

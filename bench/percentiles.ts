@@ -10,3 +10,9 @@ export function percentilesOf(tookMs: Iterable<number>): Percentiles {
   const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? Number.NaN
   return { p50Ms: at(0.5), p99Ms: at(0.99), maxMs: at(1) }
 }
+
+export function median(figures: readonly number[]): number {
+  const sorted = [...figures].sort((one, other) => one - other)
+  const middle = sorted.length >> 1
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
+}

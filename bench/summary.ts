@@ -1,4 +1,5 @@
 import type { Sample } from './measure.ts'
+import { median } from './percentiles.ts'
 import { CONNECTIONS, type Connections, type Scenario } from './scenario.ts'
 
 /** What a run says: medians over its rounds, and ratios of what was measured within the same round. */
@@ -97,10 +98,4 @@ const perSecond = ({ load }: Sample) => load.requests / load.seconds
 
 function spread(figures: readonly number[]): Spread {
   return { median: median(figures), min: Math.min(...figures), max: Math.max(...figures) }
-}
-
-function median(figures: readonly number[]): number {
-  const sorted = [...figures].sort((one, other) => one - other)
-  const middle = sorted.length >> 1
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
 }
