@@ -1,9 +1,17 @@
 import { join } from 'node:path'
-import type { Broker, Clock, Random } from '@forebay/broker'
+import type { Broker, Clock, Random, TopicSpec } from '@forebay/broker'
 import { createRedaction } from './decode/redaction.ts'
+import { EdgeHttpDoor } from './http/http-door.ts'
+import { BodyRoom } from './http/read-body.ts'
+import { Intake } from './intake.ts'
+import type { EdgeMeters, EdgeRoad } from './meters.ts'
 import type { CollectorOptions } from './options.ts'
 import { Shipper } from './ship.ts'
-import { FileTail, type TailMeters } from './tail/file-tail.ts'
+import { Spool } from './spool/spool.ts'
+import { SpoolRoad } from './spool/spool-road.ts'
+import { StreamDoor } from './syslog/stream-door.ts'
+import { UdpDoor } from './syslog/udp-door.ts'
+import { FileTail } from './tail/file-tail.ts'
 import { Positions } from './tail/positions.ts'
 
 export interface CollectorParts {
@@ -12,7 +20,7 @@ export interface CollectorParts {
   readonly broker: Broker
   readonly clock: Clock
   readonly random: Random
-  readonly meters: TailMeters
+  readonly meters: EdgeMeters
   /** What an operator should know. */
   readonly log: EdgeLog
 }
@@ -24,57 +32,204 @@ export interface EdgeLog {
 }
 
 export interface Collector extends AsyncDisposable {
+  /** Ports that were picked where 0 was asked for; null where nothing listens. */
+  readonly ports: { readonly udp: number | null; readonly tcp: number | null; readonly http: number | null }
   /** What keeps it from doing its work right now, one line each; empty when it is well. */
   problems(): readonly string[]
+  /** Bytes that are on this machine's disk and not in the log, as far as is known. */
+  behind(): Promise<{ readonly filesBytes: number; readonly spoolBytes: number }>
   /** Takes nothing new, ships what is under way within the grace time. What is left is on the disk. Safe to call twice. */
   stop(options?: { readonly graceMs?: number }): Promise<void>
 }
 
+/** What the log must have for a collector; produced-to topics are made as well. */
+export function edgeTopics(
+  { topic, produce }: Pick<CollectorOptions, 'topic' | 'produce'>,
+  kept: Pick<TopicSpec, 'partitions' | 'retentionMs'>,
+): TopicSpec[] {
+  return [...new Set([topic, ...produce])].map((name) => ({ name, ...kept }))
+}
+
 /** Starts whatever the options name. Throws what stands in the way, with everything closed again. */
 export async function startCollector(parts: CollectorParts): Promise<Collector> {
-  const { options, broker, clock, random, log, meters } = parts
-  const shipper = new Shipper({
-    broker,
-    clock,
-    random,
-    onTrouble: (cause) => log.warn({ err: cause }, 'the log does not take edge rows; trying again'),
-    onBetter: () => log.info({}, 'the log takes edge rows again'),
-  })
-  const redaction = createRedaction(options.redact)
-  const positions = await Positions.open(join(options.dir, 'positions.json'), clock, (cause) =>
-    log.warn({ err: cause }, 'the positions of files cannot be saved; rows will come again after a crash'),
-  )
-  const tails = options.files.map(({ path, format, from }) => {
-    const decoding = { topic: options.topic, format, redaction, clock }
-    return new FileTail({
-      options: { ...decoding, path, from, source: `${options.name}:${path}` },
-      positions,
-      shipper,
+  const collector = new RunningCollector(parts)
+  try {
+    await collector.start()
+    return collector
+  } catch (thrown) {
+    await collector.stop({ graceMs: 0 })
+    throw thrown
+  }
+}
+
+class RunningCollector implements Collector {
+  readonly ports: { udp: number | null; tcp: number | null; http: number | null } = { udp: null, tcp: null, http: null }
+  readonly #parts: CollectorParts
+  readonly #shipper: Shipper
+  readonly #tails: FileTail[] = []
+  readonly #streams: StreamDoor[] = []
+  readonly #roads: SpoolRoad[] = []
+  readonly #spools: Spool[] = []
+  #positions: Positions | null = null
+  #udp: UdpDoor | null = null
+  #http: EdgeHttpDoor | null = null
+  #stopping: Promise<void> | null = null
+
+  constructor(parts: CollectorParts) {
+    this.#parts = parts
+    const { broker, clock, random, log } = parts
+    this.#shipper = new Shipper({
+      broker,
       clock,
       random,
-      meters,
-      onTrouble: (text, cause) => log.warn({ err: cause }, text),
+      onTrouble: (cause) => log.warn({ err: cause }, 'the log does not take edge rows; trying again'),
+      onBetter: () => log.info({}, 'the log takes edge rows again'),
     })
-  })
-  for (const tail of tails) tail.start()
+  }
 
-  let stopping: Promise<void> | null = null
-  const stopOnce = async (graceMs: number) => {
+  async start(): Promise<void> {
+    const { options } = this.#parts
+    await this.#startTails()
+    const { udp, tcp, unix } = options.syslog
+    const hasHttp = options.http.listen !== null || options.http.unix !== null
+    if (udp === null && tcp === null && unix === null && !hasHttp) return
+    const spool = await this.#openSpool('spool', options.spool.whenFull)
+    await this.#startSyslog(spool)
+    if (hasHttp) await this.#startHttp(spool)
+  }
+
+  problems(): readonly string[] {
+    return this.#shipper.healthy ? [] : ['the log does not take edge rows']
+  }
+
+  async behind(): Promise<{ filesBytes: number; spoolBytes: number }> {
+    const files = await Promise.all(this.#tails.map((tail) => tail.behindBytes()))
+    const sum = (numbers: readonly number[]) => numbers.reduce((all, one) => all + one, 0)
+    return { filesBytes: sum(files), spoolBytes: sum(this.#spools.map((spool) => (spool.isEmpty ? 0 : spool.bytes))) }
+  }
+
+  stop({ graceMs = STOP_GRACE_MS }: { readonly graceMs?: number } = {}): Promise<void> {
+    this.#stopping ??= this.#stop(graceMs)
+    return this.#stopping
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop()
+  }
+
+  async #startTails(): Promise<void> {
+    const { options, clock, random, log, meters } = this.#parts
+    if (options.files.length === 0) return
+    this.#positions = await Positions.open(join(options.dir, 'positions.json'), clock, (cause) =>
+      log.warn({ err: cause }, 'the positions of files cannot be saved; rows will come again after a crash'),
+    )
+    for (const { path, format, from } of options.files) {
+      const tail = new FileTail({
+        options: { ...this.#decoding(format), path, from, source: `${options.name}:${path}` },
+        positions: this.#positions,
+        shipper: this.#shipper,
+        clock,
+        random,
+        meters,
+        onTrouble: (text, cause) => log.warn({ err: cause }, text),
+      })
+      this.#tails.push(tail)
+      tail.start()
+    }
+  }
+
+  async #openSpool(name: string, whenFull: 'refuse' | 'drop-oldest'): Promise<Spool> {
+    const { options, clock, log, meters } = this.#parts
+    const spool = await Spool.open({
+      dir: join(options.dir, name),
+      bytesMax: options.spool.bytesMax,
+      whenFull,
+      topic: options.topic,
+      source: `${options.name}:${name}`,
+      clock,
+      onDropped: (loss) => {
+        log.warn(loss, 'rows of the edge are lost')
+        meters.dropped(loss.reason, loss.lines)
+      },
+    })
+    this.#spools.push(spool)
+    const road = new SpoolRoad(spool, this.#shipper, clock, this.#saying(`the ${name} cannot be read`))
+    this.#roads.push(road)
+    road.start()
+    return spool
+  }
+
+  async #startSyslog(spool: Spool): Promise<void> {
+    const { options, clock } = this.#parts
+    const { udp, tcp, unix, format } = options.syslog
+    const saying = this.#saying('syslog lines cannot be kept')
+    if (udp !== null) {
+      this.#udp = await UdpDoor.open(udp, this.#intake(spool, 'syslog', 'udp', format), clock, saying)
+      this.ports.udp = this.#udp.port
+    }
+    if (tcp !== null) {
+      const door = await StreamDoor.open(tcp, this.#intake(spool, 'syslog', 'tcp', format), clock, saying)
+      this.#streams.push(door)
+      this.ports.tcp = door.port
+    }
+    if (unix !== null) {
+      const intake = this.#intake(spool, 'syslog', 'unix', format)
+      this.#streams.push(await StreamDoor.open({ path: unix }, intake, clock, saying))
+    }
+  }
+
+  async #startHttp(spool: Spool): Promise<void> {
+    const { options, broker, clock, meters } = this.#parts
+    const messages = options.produce.length === 0 ? spool : await this.#openSpool('messages', 'refuse')
+    const bodies = new BodyRoom(BODIES_BYTES_MAX)
+    this.#http = new EdgeHttpDoor({
+      options: options.http,
+      logs: {
+        decoding: this.#decoding('json'),
+        spool,
+        meters,
+        intake: this.#intake(spool, 'http', 'http', 'json'),
+        bodies,
+      },
+      produce: { broker, spool: messages, topics: new Set(options.produce), meters, clock, bodies },
+      onTrouble: this.#saying('a request over HTTP failed'),
+    })
+    this.ports.http = await this.#http.listen()
+  }
+
+  #intake(spool: Spool, road: EdgeRoad, name: string, format: CollectorOptions['syslog']['format']): Intake {
+    const { options, clock, random, meters } = this.#parts
+    const source = `${options.name}:${name}`
+    return new Intake({ decoding: this.#decoding(format), spool, road, source, clock, random, meters })
+  }
+
+  #decoding(format: CollectorOptions['syslog']['format']) {
+    const { options, clock } = this.#parts
+    return { topic: options.topic, format, redaction: createRedaction(options.redact), clock }
+  }
+
+  #saying(text: string) {
+    return (cause: unknown) => this.#parts.log.warn({ err: cause }, text)
+  }
+
+  /** First whoever brings something, then what carries it on. */
+  async #stop(graceMs: number): Promise<void> {
     const graceOver = new AbortController()
-    const timer = clock.timer(graceMs, () => graceOver.abort(new Error('The grace time is over.')))
-    await Promise.all(tails.map((tail) => tail.stop(graceOver.signal)))
+    const timer = this.#parts.clock.timer(graceMs, () => graceOver.abort(new Error('The grace time is over.')))
+    const { signal } = graceOver
+    await Promise.all([
+      this.#http?.stop(signal),
+      this.#udp?.stop(),
+      ...this.#streams.map((door) => door.stop()),
+      ...this.#tails.map((tail) => tail.stop(signal)),
+    ])
+    await Promise.all(this.#roads.map((road) => road.stop(signal)))
+    await Promise.all(this.#spools.map((spool) => spool.close()))
+    await this.#positions?.close()
     timer.cancel()
-    await positions.close()
-  }
-  const stop = ({ graceMs = STOP_GRACE_MS }: { readonly graceMs?: number } = {}) => {
-    stopping ??= stopOnce(graceMs)
-    return stopping
-  }
-  return {
-    problems: () => (shipper.healthy ? [] : ['the log does not take edge rows']),
-    stop,
-    [Symbol.asyncDispose]: stop,
   }
 }
 
 const STOP_GRACE_MS = 10_000
+/** Bodies that are in memory at once. */
+const BODIES_BYTES_MAX = 64 * 1024 * 1024

@@ -10,7 +10,35 @@ export interface CollectorOptions {
   /** Topic of the rows. */
   readonly topic: string
   readonly files: readonly FileOptions[]
+  readonly syslog: SyslogOptions
+  readonly http: HttpDoorOptions
+  /** Topics that may be produced to over HTTP. */
+  readonly produce: readonly string[]
   readonly redact: RedactOptions
+  readonly spool: { readonly bytesMax: number; readonly whenFull: 'refuse' | 'drop-oldest' }
+}
+
+export interface Address {
+  readonly host: string
+  /** 0 picks a free one. */
+  readonly port: number
+}
+
+/** Null: not there. Node cannot read unix datagrams, which is what nginx sends to `unix:`; give it UDP on the loopback. */
+export interface SyslogOptions {
+  readonly udp: Address | null
+  readonly tcp: Address | null
+  /** Path of a stream socket. */
+  readonly unix: string | null
+  readonly format: LineFormat
+}
+
+export interface HttpDoorOptions {
+  readonly listen: Address | null
+  /** Path of a unix socket. */
+  readonly unix: string | null
+  /** SHA-256 in hex of each access key; empty: everybody may send. */
+  readonly keys: readonly string[]
 }
 
 export interface FileOptions {

@@ -9,7 +9,7 @@ import type { CollectorOptions } from '../src/options.ts'
 export const clock = systemClock
 export const random = systemRandom
 export const silent = { info() {}, warn() {} }
-export const noMeters = { shipped() {}, dropped() {} }
+export const noMeters = { kept() {}, dropped() {}, refused() {}, produced() {} }
 
 export function temporaryFolder(): { readonly path: string; [Symbol.dispose](): void } {
   const path = mkdtempSync(join(tmpdir(), 'forebay-edge-'))
@@ -56,6 +56,10 @@ export function collectorOptions(dir: string, more: Partial<CollectorOptions>): 
     dir: join(dir, 'edge'),
     topic: EDGE_TOPIC,
     files: [],
+    syslog: { udp: null, tcp: null, unix: null, format: 'json' },
+    http: { listen: null, unix: null, keys: [] },
+    produce: [],
+    spool: { bytesMax: 64 * 1024 * 1024, whenFull: 'refuse' },
     redact: { parameters: ['token'], client: 'keep', members: ['cookie'] },
     ...more,
   }

@@ -2,6 +2,7 @@ import type { Clock, Random, RecordToPublish } from '@forebay/broker'
 import { Decoder, type DecoderOptions } from '../decode/decode.ts'
 import { droppedRecord } from '../dropped.ts'
 import { newEpoch } from '../epoch.ts'
+import type { EdgeMeters } from '../meters.ts'
 import type { Shipper } from '../ship.ts'
 import { findGenerations, unknownGenerations } from './find-generations.ts'
 import { Generation } from './generation.ts'
@@ -25,15 +26,9 @@ export interface FileTailParts {
   readonly shipper: Shipper
   readonly clock: Clock
   readonly random: Pick<Random, 'fill'>
-  readonly meters: TailMeters
+  readonly meters: EdgeMeters
   /** What an operator should know; said once until it is better. */
   readonly onTrouble: (text: string, cause: unknown) => void
-}
-
-export interface TailMeters {
-  /** Lines that are in the log, and how many of them could not be read. */
-  shipped(lines: number, undecodable: number, bytes: number): void
-  dropped(reason: string, lines: number | null): void
 }
 
 /**
@@ -131,7 +126,7 @@ export class FileTail {
     const end = generation.readOffset
     this.#underWay = shipper.ship(records, this.#giveUp.signal).then(() => {
       generation.shippedOffset = end
-      meters.shipped(records.length, undecodable, bytes)
+      meters.kept('file', records.length, undecodable)
       this.#tellPositions()
     })
     // Heard of where it is waited for.

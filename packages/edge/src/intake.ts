@@ -1,0 +1,85 @@
+import type { Clock, Random, RecordToPublish } from '@forebay/broker'
+import { Decoder, type DecoderOptions } from './decode/decode.ts'
+import { droppedRecord, type Loss } from './dropped.ts'
+import { newEpoch } from './epoch.ts'
+import type { EdgeMeters, EdgeRoad } from './meters.ts'
+import type { DroppedReason } from './row.ts'
+import type { Spool } from './spool/spool.ts'
+
+export interface IntakeParts {
+  readonly decoding: DecoderOptions
+  readonly spool: Spool
+  readonly road: EdgeRoad
+  readonly source: string
+  readonly clock: Clock
+  readonly random: Pick<Random, 'fill'>
+  readonly meters: EdgeMeters
+}
+
+/**
+ * Lines that come from somewhere without places of their own: the collector gives them places, from 0 on with each start.
+ * So what is lost between two of them is never a gap, and is told in rows of its own.
+ */
+export class Intake {
+  readonly #parts: IntakeParts
+  readonly #epoch: string
+  readonly #decoder: Decoder
+  #at = 0
+  /** Lost, and not told yet: the spool was full. */
+  readonly #untold: Loss[] = []
+
+  constructor(parts: IntakeParts) {
+    this.#parts = parts
+    this.#epoch = newEpoch(parts.clock, parts.random)
+    this.#decoder = new Decoder(parts.decoding, parts.source, this.#epoch)
+  }
+
+  /**
+   * `bytes` end with a newline. False when the spool has no room; ask again, or tell what is lost with `lost`. Rejects when
+   * the disk refuses.
+   */
+  async take(bytes: Buffer, durable: boolean): Promise<boolean> {
+    const { decoding, spool, road, meters, clock } = this.#parts
+    const untold = this.#untold.splice(0)
+    const records: RecordToPublish[] = untold.map((loss) => droppedRecord(decoding.topic, loss, clock.wallMs()))
+    const at = this.#at
+    const { counts } = this.#decoder
+    counts.undecodable = 0
+    this.#decoder.decode(bytes, at, records)
+    const { undecodable } = counts
+    // Before it is kept: another call may come meanwhile.
+    this.#at = at + bytes.length
+    let kept = false
+    try {
+      kept = (await spool.append(decoding.topic, records, durable)) === 'kept'
+      if (kept) meters.kept(road, records.length - untold.length, undecodable)
+      return kept
+    } finally {
+      if (!kept) {
+        this.#untold.push(...untold)
+        this.#giveBack(at, at + bytes.length)
+      }
+    }
+  }
+
+  /** So many lines never got here, or could not be kept; said in a row with the next that is. */
+  lost(reason: DroppedReason, lines: number): void {
+    const last = this.#untold.at(-1)
+    const loss: Loss = { reason, source: this.#parts.source, epoch: this.#epoch, first: this.#at, end: this.#at, lines }
+    if (last?.reason === reason) this.#untold[this.#untold.length - 1] = { ...last, lines: (last.lines ?? 0) + lines }
+    else this.#untold.push(loss)
+    this.#parts.meters.dropped(reason, lines)
+  }
+
+  /** Says what is lost although no line follows. */
+  async tell(): Promise<void> {
+    if (this.#untold.length > 0) await this.take(Buffer.alloc(0), true)
+  }
+
+  /** Places that no row got; when others came behind, a row has to say that they are empty. */
+  #giveBack(first: number, end: number): void {
+    const { source } = this.#parts
+    if (this.#at === end) this.#at = first
+    else this.#untold.push({ reason: 'spool-full', source, epoch: this.#epoch, first, end, lines: 0 })
+  }
+}
