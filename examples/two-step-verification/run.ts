@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
+import { startForebay } from '../../e2e/forebay.ts'
 import { type Application, startMailCatcher, startService } from './application.ts'
 import { CHECKS_EACH, checkApplication } from './check.ts'
 
@@ -32,7 +33,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => st
 
 const dir = resolve(values.data ?? mkdtempSync(join(tmpdir(), 'forebay-two-step-')))
 if (values.data === undefined) stack.defer(() => rmSync(dir, { recursive: true, force: true }))
-const broker = values.broker ?? 'kafka://127.0.0.1:9092'
+const broker = values.broker ?? (await embeddedLog())
 console.log(`log              ${broker}`)
 const catcher = await startMailCatcher()
 stack.use(catcher.rig)
@@ -78,6 +79,12 @@ if (people === null) {
   for (const failure of failures.slice(0, FAILURES_SHOWN)) console.log(`FAILED           ${failure}`)
   console.log(`\n${passed} passed, ${people * CHECKS_EACH - passed} failed`)
   if (failures.length > 0) process.exitCode = 1
+}
+
+/** One Forebay server owns the embedded log; the services reach it over gRPC. */
+async function embeddedLog(): Promise<string> {
+  const server = stack.use(await startForebay({ config: { data: join(dir, 'forebay') } }))
+  return `forebay://${server.grpc}`
 }
 
 function positive(name: string, given: string): number {

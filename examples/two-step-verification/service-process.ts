@@ -1,5 +1,6 @@
 import type { Broker } from '@forebay/broker'
 import { kafkaBroker } from '@forebay/broker/kafka'
+import { forebayBroker } from '@forebay/broker/remote'
 import { type Logger, pino } from 'pino'
 
 /** What every service of this example has: a way to stop, and perhaps an address. */
@@ -34,13 +35,14 @@ export async function runService(name: string, start: (log: Logger) => Promise<S
   log.info({ event: 'stopped' }, `${name} has stopped.`)
 }
 
-/** kafka://host:port[,host:port…]. Throws for anything else. */
+/** kafka://host:port[,host:port…], or forebay://host:port for the log of a Forebay server. Throws for anything else. */
 export function brokerOf(address: string, log: Logger): Broker {
-  const [, kafka] = /^kafka:\/\/([^/]+)\/?$/.exec(address) ?? []
-  if (kafka !== undefined) {
-    return kafkaBroker({ bootstrap: kafka.split(','), onWarning: (text, details) => log.warn(details, text) })
+  const [, scheme, hosts = ''] = /^(kafka|forebay):\/\/([^/]+)\/?$/.exec(address) ?? []
+  if (scheme === 'forebay') return forebayBroker({ server: hosts })
+  if (scheme === 'kafka') {
+    return kafkaBroker({ bootstrap: hosts.split(','), onWarning: (text, details) => log.warn(details, text) })
   }
-  throw new Error(`--broker ${address}: write kafka://host:port.`)
+  throw new Error(`--broker ${address}: write kafka://host:port or forebay://host:port.`)
 }
 
 /** postgres://… is PostgreSQL, anything else the path of a SQLite file. */
