@@ -9,8 +9,7 @@ import { verified } from './some-events.ts'
 
 test('long waits leave the window for the store, with their key behind them, and are never written to the topic again', async () => {
   await using rig = await openRig()
-  const store = embeddedStore({ dir: join(rig.dir, 'store'), clock: systemClock, retentionMs: 60_000 })
-  await store.open()
+  await using store = await openStore(rig.dir)
   const seen: string[] = []
   const consumer = await rig.consume({
     store,
@@ -33,13 +32,11 @@ test('long waits leave the window for the store, with their key behind them, and
   assert.deepEqual(await rig.committed(), [3])
   const [{ end } = { end: 0 }] = await rig.log.broker.inspect({ topics: ['accounts'] })
   assert.equal(end, 3)
-  await store.close()
 })
 
 test('attempts that are used up park their key where that is asked for', async () => {
   await using rig = await openRig()
-  const store = embeddedStore({ dir: join(rig.dir, 'store'), clock: systemClock, retentionMs: 60_000 })
-  await store.open()
+  await using store = await openStore(rig.dir)
   const seen: string[] = []
   const consumer = await rig.consume({
     store,
@@ -62,5 +59,10 @@ test('attempts that are used up park their key where that is asked for', async (
   ])
   assert.deepEqual(seen.toSorted(), ['bad-0', 'good-2'])
   await consumer.stop()
-  await store.close()
 })
+
+async function openStore(dir: string) {
+  const store = embeddedStore({ dir: join(dir, 'store'), clock: systemClock, retentionMs: 60_000 })
+  await store.open()
+  return Object.assign(store, { [Symbol.asyncDispose]: () => store.close() })
+}

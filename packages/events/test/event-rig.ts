@@ -1,6 +1,3 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import type { LogRecord } from '@forebay/broker'
 import { embeddedBroker } from '@forebay/broker/embedded'
 import { type Consumer, createConsumer } from '../src/consumer.ts'
@@ -8,13 +5,14 @@ import type { ConsumerOptions } from '../src/consumer-options.ts'
 import type { EventDefinition } from '../src/define-event.ts'
 import { openEventLog } from '../src/event-log.ts'
 import { createProducer } from '../src/producer.ts'
+import { newFolder, readRecords } from './read-records.ts'
 import { created, createdV2, verified } from './some-events.ts'
 
 export const QUICK = { attemptsMax: 4, withinMs: 60_000, backoffMs: 1, backoffMaxMs: 5 }
 
 /** A real log in a folder of its own, a producer of all events of the tests, and consumers as a test asks for them. */
 export async function openRig({ partitions = 1 }: { readonly partitions?: number } = {}) {
-  const dir = mkdtempSync(join(tmpdir(), 'forebay-events-'))
+  const { dir, remove } = newFolder()
   const events = [created, createdV2, verified] as const
   const broker = embeddedBroker({ dir, commitIntervalMs: 10 })
   const log = await openEventLog({ broker, events, groups: ['mails', 'others'], partitions })
@@ -38,16 +36,7 @@ export async function openRig({ partitions = 1 }: { readonly partitions?: number
       )
     },
     /** Records of a topic of one partition. */
-    async read(topic: string, count: number): Promise<readonly LogRecord[]> {
-      const listener = await broker.listen({ topic, partition: 0, from: 'earliest' })
-      const found: LogRecord[] = []
-      for await (const records of listener) {
-        found.push(...records)
-        if (found.length >= count) break
-      }
-      await listener.close()
-      return found
-    },
+    read: (topic: string, count: number) => readRecords(broker, topic, count),
     async committed(group = 'mails.accounts'): Promise<readonly (number | null)[]> {
       const states = await broker.inspect({ topics: ['accounts'], group })
       return states.map(({ committed }) => committed)
@@ -56,7 +45,7 @@ export async function openRig({ partitions = 1 }: { readonly partitions?: number
       await Promise.all(consumers.map((consumer) => consumer.stop({ graceMs: 0 })))
       await producer.close()
       await log.close()
-      rmSync(dir, { recursive: true })
+      remove()
     },
   }
 }

@@ -1,8 +1,4 @@
 import { randomBytes } from 'node:crypto'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import type { LogRecord } from '@forebay/broker'
 import { embeddedBroker } from '@forebay/broker/embedded'
 import pg from 'pg'
 import { openEventLog } from '../src/event-log.ts'
@@ -10,11 +6,12 @@ import type { OutboxRows } from '../src/outbox/outbox-rows.ts'
 import { type PostgresOutboxOptions, postgresOutbox } from '../src/outbox/postgres-outbox.ts'
 import { createRelay, type Relay } from '../src/outbox/relay.ts'
 import type { RelayOptions } from '../src/outbox/relay-options.ts'
+import { idOf, newFolder, readRecords } from './read-records.ts'
 import { created, verified } from './some-events.ts'
 
 /** A real log of one partition in a folder of its own, and relays as a test asks for them. */
 export async function openRelays() {
-  const dir = mkdtempSync(join(tmpdir(), 'forebay-outbox-'))
+  const { dir, remove } = newFolder()
   const events = [created, verified] as const
   const log = await openEventLog({ broker: embeddedBroker({ dir, recordBytesMax: 1_000_000 }), events, partitions: 1 })
   const relays: Relay[] = []
@@ -26,23 +23,14 @@ export async function openRelays() {
       return relay
     },
     /** The first so many records. */
-    async read(count: number): Promise<readonly LogRecord[]> {
-      const listener = await log.broker.listen({ topic: 'accounts', partition: 0, from: 'earliest' })
-      const found: LogRecord[] = []
-      for await (const records of listener) {
-        found.push(...records)
-        if (found.length >= count) break
-      }
-      await listener.close()
-      return found
-    },
+    read: (count: number) => readRecords(log.broker, 'accounts', count),
     async idsOf(count: number): Promise<readonly string[]> {
       return (await this.read(count)).map(idOf)
     },
     async [Symbol.asyncDispose]() {
       await Promise.all(relays.map((relay) => relay.stop()))
       await log.close()
-      rmSync(dir, { recursive: true })
+      remove()
     },
   }
 }
@@ -81,8 +69,4 @@ export async function openPostgresOutbox(url: string, options: Partial<PostgresO
 export async function end(client: pg.PoolClient, how: 'COMMIT' | 'ROLLBACK'): Promise<void> {
   await client.query(how)
   client.release()
-}
-
-export function idOf({ headers }: LogRecord): string {
-  return String(headers.find(([name]) => name === 'ce_id')![1])
 }

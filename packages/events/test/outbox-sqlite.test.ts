@@ -11,7 +11,8 @@ import { openEventLog } from '../src/event-log.ts'
 import { createRelay } from '../src/outbox/relay.ts'
 import { sqliteOutbox } from '../src/outbox/sqlite-outbox.ts'
 import { headersOf, until } from './event-rig.ts'
-import { idOf, openRelays } from './outbox-rig.ts'
+import { openRelays } from './outbox-rig.ts'
+import { idOf, readRecords } from './read-records.ts'
 import { created, verified } from './some-events.ts'
 
 const outbox = sqliteOutbox({ source: '/user-service' })
@@ -101,13 +102,7 @@ test('a process that dies between the log and the database: the next one publish
   await using log = await openEventLog({ broker: embeddedBroker({ dir }), events: [verified] })
   await using relay = await createRelay({ outbox: outbox.rows(place.path), broker: log, events: [verified] })
   await until(() => relay.counts.published === ids.length)
-  const listener = await log.broker.listen({ topic: 'accounts', partition: 0, from: 'earliest' })
-  const found: string[] = []
-  for await (const records of listener) {
-    found.push(...records.map(idOf))
-    if (found.length === ids.length + 2 * 7) break
-  }
-  await listener.close()
+  const found = (await readRecords(log.broker, 'accounts', ids.length + 2 * 7)).map(idOf)
   assert.deepEqual([...new Set(found)], ids)
 })
 

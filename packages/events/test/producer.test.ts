@@ -1,14 +1,13 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { type Broker, type LogRecord, PublishError, type RecordToPublish } from '@forebay/broker'
+import { type Broker, PublishError, type RecordToPublish } from '@forebay/broker'
 import { embeddedBroker } from '@forebay/broker/embedded'
 import { fromRecord } from '@forebay/protocol/cloudevents'
 import { encoded } from '../../protocol/test/encoded.ts'
 import { openEventLog } from '../src/event-log.ts'
 import { createProducer, type ProducerOptions } from '../src/producer.ts'
+import { idOf, newFolder, readRecords } from './read-records.ts'
 import { created, EMAIL, verified } from './some-events.ts'
 
 test('an event is durable when publish resolves, and says where it lies', async () => {
@@ -46,7 +45,7 @@ test('events of one key keep the order of the calls, also where they wait for ro
   assert.equal(partitions.size, 1)
   const records = await rig.read('accounts', published[0]!.partition, count)
   assert.deepEqual(
-    idsOf(records),
+    records.map(idOf),
     Array.from({ length: count }, (_, index) => `e-${index}`),
   )
 })
@@ -58,22 +57,22 @@ test('beyond the buffer publish waits: the log is never asked for more, and a la
   const publish = (id: string, size: number) =>
     rig.producer.publishEncoded('accounts', encoded({ id, bytes: Buffer.alloc(size) })).then(() => begun.push(id))
   const all = [publish('a', 300), publish('b', 300), publish('large', 5_000), publish('c', 10), publish('d', 10)]
-  assert.deepEqual(held.map(idOf), ['a', 'b'])
+  assert.deepEqual(idsIn(held), ['a', 'b'])
   held[0]!.go()
   await all[0]
-  assert.deepEqual(held.map(idOf), ['a', 'b'], 'the large one needs the room alone, and the small ones stand behind it')
+  assert.deepEqual(idsIn(held), ['a', 'b'], 'the large one needs the room alone, and the small ones stand behind it')
   all.push(publish('e', 10))
   held[1]!.go()
   await all[1]
-  assert.deepEqual(held.map(idOf), ['a', 'b', 'large'])
+  assert.deepEqual(idsIn(held), ['a', 'b', 'large'])
   held[2]!.go()
   await all[2]
-  assert.deepEqual(held.map(idOf), ['a', 'b', 'large', 'c', 'd', 'e'].slice(0, held.length))
+  assert.deepEqual(idsIn(held), ['a', 'b', 'large', 'c', 'd', 'e'].slice(0, held.length))
   while (begun.length < 6) {
     for (const one of held) one.go()
     await new Promise(setImmediate)
   }
-  assert.deepEqual(held.map(idOf), ['a', 'b', 'large', 'c', 'd', 'e'])
+  assert.deepEqual(idsIn(held), ['a', 'b', 'large', 'c', 'd', 'e'])
 })
 
 test('calls that wait are counted: past the limit they are refused at once', async () => {
@@ -172,7 +171,7 @@ test('close flushes what waits, refuses what comes later, and is safe to call tw
 })
 
 test('a log can be shared: whoever opened it closes it', async () => {
-  const dir = mkdtempSync(join(tmpdir(), 'forebay-events-'))
+  const { dir, remove } = newFolder()
   {
     await using log = await openEventLog({ broker: embeddedBroker({ dir }), events: [created, verified] })
     const one = await createProducer({ broker: log, source: '/one', events: [created] })
@@ -185,7 +184,7 @@ test('a log can be shared: whoever opened it closes it', async () => {
     code: 'CONFIG_INVALID',
     message: /no topic accounts/,
   })
-  rmSync(dir, { recursive: true })
+  remove()
 })
 
 test('options that cannot be are refused', async () => {
@@ -200,25 +199,16 @@ test('options that cannot be are refused', async () => {
 })
 
 async function openRig(over: Partial<ProducerOptions> = {}, wrap = (broker: Broker) => broker) {
-  const dir = mkdtempSync(join(tmpdir(), 'forebay-events-'))
+  const { dir, remove } = newFolder()
   const broker = embeddedBroker({ dir })
   const given = { broker: wrap(broker), source: '/user-service', events: [created, verified], ...over }
   const producer = await createProducer<typeof created | typeof verified>({ ...given, events: [created, verified] })
   return {
     producer,
-    async read(topic: string, partition: number, count: number): Promise<readonly LogRecord[]> {
-      const listener = await broker.listen({ topic, partition, from: 'earliest' })
-      const found: LogRecord[] = []
-      for await (const records of listener) {
-        found.push(...records)
-        if (found.length >= count) break
-      }
-      await listener.close()
-      return found
-    },
+    read: (topic: string, partition: number, count: number) => readRecords(broker, topic, count, partition),
     async [Symbol.asyncDispose]() {
       await producer.close()
-      rmSync(dir, { recursive: true })
+      remove()
     },
   }
 }
@@ -228,12 +218,8 @@ interface HeldPublish {
   go(): void
 }
 
-function idOf({ records }: HeldPublish): string {
-  return String(records[0]!.headers.find(([name]) => name === 'ce_id')![1])
-}
-
-function idsOf(records: readonly LogRecord[]): string[] {
-  return records.map(({ headers }) => String(headers.find(([name]) => name === 'ce_id')![1]))
+function idsIn(held: readonly HeldPublish[]): string[] {
+  return held.map(({ records }) => idOf(records[0]!))
 }
 
 function passing(broker: Broker): Broker {
