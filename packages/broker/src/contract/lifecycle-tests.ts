@@ -56,6 +56,8 @@ export const lifecycleTests: readonly ContractTest[] = [
       assert.equal(states.find((one) => one.partition === 1)!.committed, 4)
       const groupless = await broker.inspect({ topics: [topic.name] })
       assert.ok(groupless.every((one) => one.committed === null))
+      const absent = log.topic(1)
+      assert.deepEqual(await broker.inspect({ topics: [absent.name] }), [], 'a topic that is not there')
     },
   },
   {

@@ -102,15 +102,17 @@ class EmbeddedBroker implements Broker {
   async inspect({ topics, group }: InspectRequest): Promise<readonly PartitionState[]> {
     const log = this.#opened()
     const known = group === undefined ? undefined : log.groups.get(group)
-    return topics.flatMap((topic) =>
-      log.partitionsOf(topic).map((one) => ({
-        topic,
-        partition: one.partition,
-        start: one.start,
-        end: one.end,
-        committed: known?.committed(one) ?? null,
-      })),
-    )
+    return topics
+      .filter((topic) => log.has(topic))
+      .flatMap((topic) =>
+        log.partitionsOf(topic).map((one) => ({
+          topic,
+          partition: one.partition,
+          start: one.start,
+          end: one.end,
+          committed: known?.committed(one) ?? null,
+        })),
+      )
   }
 
   close(): Promise<void> {

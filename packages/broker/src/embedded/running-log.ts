@@ -46,6 +46,10 @@ export class RunningLog {
     throw new ForebayError('BAD_REQUEST', `topic: ${topic} does not exist; name it when opening the broker.`)
   }
 
+  has(topic: string): boolean {
+    return this.#topics.has(topic)
+  }
+
   /** Makes the topics that are missing. */
   async addTopics(topics: readonly TopicSpec[]): Promise<void> {
     const missing = topics.filter(({ name }) => !this.#topics.has(name))

@@ -53,6 +53,7 @@ export class Inspector {
     try {
       this.#cluster.watch(topics)
       return await untilItWorks(this.#cluster, 'Inspecting', AbortSignal.any([signal, late.signal]), async () => {
+        await this.#look(topics)
         const places = this.#placesOf(topics)
         const [starts, ends, committed] = await Promise.all([
           listOffsets(this.#cluster, places, 'earliest'),
@@ -72,10 +73,17 @@ export class Inspector {
     }
   }
 
+  /** So that what is unknown is not there, and not only new to us. The first look may have begun before this call. */
+  async #look(topics: readonly string[]): Promise<void> {
+    for (let looks = 0; looks < 2; looks++) {
+      if (topics.every((topic) => this.#cluster.partitionsOf(topic) !== undefined)) return
+      await this.#cluster.refresh()
+    }
+  }
+
   #placesOf(topics: readonly string[]): TopicPartition[] {
     return topics.flatMap((topic) => {
-      const partitions = this.#cluster.partitionsOf(topic)
-      if (partitions === undefined) throw new Error(`Kafka has no topic '${topic}'.`)
+      const partitions = this.#cluster.partitionsOf(topic) ?? 0
       return Array.from({ length: partitions }, (_, partition) => ({ topic, partition }))
     })
   }
