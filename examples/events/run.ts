@@ -4,20 +4,22 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { embeddedBroker } from '@forebay/broker/embedded'
 import { kafkaBroker } from '@forebay/broker/kafka'
+import { forebayBroker } from '@forebay/broker/remote'
 import { openEventLog } from '@forebay/events'
 import { accountClosed, accountCreated } from './accounts.ts'
 import { startCountService } from './count-service.ts'
 import { startMailService } from './mail-service.ts'
 import { startUserService } from './user-service.ts'
 
-/** `npm run example -- events [--broker kafka://host:port]` */
+/** `npm run example -- events [--broker kafka://host:port | forebay://host:port]` */
 const { values } = parseArgs({ options: { broker: { type: 'string' } } })
 const dir = mkdtempSync(join(tmpdir(), 'forebay-example-'))
-const [, address] = /^kafka:\/\/(.+)$/.exec(values.broker ?? '') ?? []
+const [, kind, address = ''] = /^(kafka|forebay):\/\/(.+)$/.exec(values.broker ?? '') ?? []
 
-// The embedded log has one owner, so the three share it. On Kafka each would have a broker, and a process, of its own.
+// The embedded log has one owner, so the three share it. On Kafka, or on the log of a `forebay up`, each would have a broker, and a
+// process, of its own.
 const log = await openEventLog({
-  broker: address === undefined ? embeddedBroker({ dir }) : kafkaBroker({ bootstrap: address.split(',') }),
+  broker: brokerFor(),
   events: [accountCreated, accountClosed],
   groups: ['mail-service', 'count-service'],
 })
@@ -54,3 +56,8 @@ console.log('the service that came later has counted 3 accounts')
 for (const service of [users, mails, counts]) await service.stop()
 await log.close()
 rmSync(dir, { recursive: true })
+
+function brokerFor() {
+  if (kind === 'kafka') return kafkaBroker({ bootstrap: address.split(',') })
+  return kind === 'forebay' ? forebayBroker({ server: address }) : embeddedBroker({ dir })
+}
