@@ -149,6 +149,8 @@ test('a document says the same as the definitions it was made of', () => {
 })
 
 test('Avro is compared by its rules of resolution, Protobuf by numbers and types', () => {
+  const spaced = other('avro', '{ "type": "int" }')
+  assert.equal(checkEvents([other('avro', '{"type":"int"}')], [spaced]).events[0]!.state, 'same')
   const record = (...fields: object[]) => other('avro', JSON.stringify({ type: 'record', name: 'A', fields }))
   const a = { name: 'a', type: 'int' }
   assert.deepEqual(directions(record(a), record(a, { name: 'b', type: 'int' })), ['BACKWARD'])
@@ -169,6 +171,15 @@ test('Avro is compared by its rules of resolution, Protobuf by numbers and types
   assert.deepEqual(directions(old, message('string a = 1; string b = 2;')), ['BACKWARD', 'FORWARD'])
   assert.deepEqual(directions(old, message('repeated string a = 1; int32 b = 2;')), ['BACKWARD', 'FORWARD'])
   assert.deepEqual(directions(old, record(a)), ['BACKWARD', 'FORWARD'])
+  const importing = (text: string): DescribedEvent => ({
+    ...BARE,
+    schema: { format: 'protobuf', text: 'syntax = "proto3";', imports: [{ name: 'b.proto', text }] },
+  })
+  const [first, second] = ['syntax = "proto3";', 'syntax = "proto3"; message B {}'].map(importing)
+  assert.match(
+    checkEvents([first!], [second!]).events[0]!.breaks[0]!.message,
+    /cannot be decided: a file that it imports/,
+  )
 })
 
 const NAMED: InclusionOptions = { namedOnly: true }

@@ -44,6 +44,14 @@ export const schemas: fc.Arbitrary<unknown> = fc
   .tuple(schemaOf(3), schemaOf(2), schemaOf(1))
   .map(([top, one, two]) => (typeof top === 'boolean' ? top : { ...(top as Json), $defs: { one, two } }))
 
+/** An open object, and the same with a member or two more that need not be there. */
+export const grown: fc.Arbitrary<[unknown, unknown]> = fc
+  .tuple(fc.dictionary(name, schemaOf(1)), fc.dictionary(name, schemaOf(1), { minKeys: 1, maxKeys: 2 }))
+  .map(([properties, more]) => [
+    { type: 'object', properties },
+    { type: 'object', properties: { ...more, ...properties } },
+  ])
+
 /** Data that is near to what the schemas above ask for. */
 export const data: fc.Arbitrary<unknown> = fc.letrec<{ value: unknown }>((tie) => ({
   value: fc.oneof(

@@ -136,9 +136,9 @@ function problemsOf(
   options: InclusionOptions,
 ): readonly Problem[] {
   if (reader.format === 'json' && writer.format === 'json') return inclusionProblems(reader, writer, options)
-  if (reader.format === 'avro' && writer.format === 'avro') return avroProblems(reader.text, writer.text)
+  if (reader.format === 'avro' && writer.format === 'avro') return avroProblems(reader, writer)
   if (reader.format === 'protobuf' && writer.format === 'protobuf') {
-    return protobufProblems(reader.text, writer.text, direction === 'BACKWARD' ? 'reader-is-newer' : 'writer-is-newer')
+    return protobufProblems(reader, writer, direction === 'BACKWARD' ? 'reader-is-newer' : 'writer-is-newer')
   }
   return [{ path: '', message: `is written as ${writer.format} and read as ${reader.format}`, isCertain: true }]
 }
@@ -146,7 +146,7 @@ function problemsOf(
 function notesOf(old: DescribedEvent, now: DescribedEvent, breaks: readonly Break[]): readonly string[] {
   const notes: string[] = []
   if (breaks.length > 0) notes.push(`make it version ${now.version + 1}, beside this one`)
-  if (now.schema.format === 'avro' && old.schema.format === 'avro' && old.schema.text !== now.schema.text) {
+  if (now.schema.format === 'avro' && schemaChanges(old.schema, now.schema).length > 0) {
     notes.push('Avro data does not say its schema: only readers with a schema registry can tell the two apart')
   }
   if (old.isKeyed !== false && now.isKeyed !== false) notes.push('what its key is made of cannot be compared')

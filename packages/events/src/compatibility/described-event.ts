@@ -1,7 +1,7 @@
 import { ForebayError } from '@forebay/protocol'
 import { isObject, type Json } from '../asyncapi/json.ts'
 import type { EventDefinition } from '../define-event.ts'
-import type { EventSchema } from '../schema.ts'
+import type { EventSchema, SchemaText } from '../schema.ts'
 import type { SchemaRoot } from './branches.ts'
 import { schemaRoot } from './branches.ts'
 import { resolveRef } from './schema-place.ts'
@@ -19,10 +19,19 @@ export interface DescribedEvent {
 
 export type DescribedSchema =
   | { readonly format: 'json'; readonly schema: unknown; readonly root: SchemaRoot }
-  | { readonly format: 'avro' | 'protobuf'; readonly text: string }
+  | TextSchema
+
+/** Avro or Protobuf, by its text. */
+export interface TextSchema extends SchemaText {
+  readonly format: 'avro' | 'protobuf'
+  /** The message that a .proto text is of. Default: not said. */
+  readonly recordName?: string | null
+}
 
 export function describeDefinition({ name, version, topic, isKeyed, schema }: EventDefinition): DescribedEvent {
-  return { name, version, topic, isKeyed, schema: describeSchema(schema.format, schema.text) }
+  const { format, text, imports = [], recordName = null } = schema
+  if (format !== 'json') return { name, version, topic, isKeyed, schema: { format, text, imports, recordName } }
+  return { name, version, topic, isKeyed, schema: describeSchema(format, text) }
 }
 
 /** From the text of a schema. Throws CONFIG_INVALID for JSON that is none. */

@@ -1,12 +1,28 @@
 import protobuf, { type Enum, type Field, type Root, type Type } from 'protobufjs'
+import type { TextSchema } from './described-event.ts'
 import type { Problem } from './place.ts'
+import { isSameData } from './schema-place.ts'
 
 /** Which of the two came first: what is gone has to be reserved, and what was reserved may not come again. */
 export type ProtobufDirection = 'reader-is-newer' | 'writer-is-newer'
 
 /** Whether messages of the writer's .proto text can be read by the reader's. Numbers and types count, names do not. */
-export function protobufProblems(reader: string, writer: string, direction: ProtobufDirection): readonly Problem[] {
-  if (reader === writer) return []
+export function protobufProblems(
+  reader: TextSchema,
+  writer: TextSchema,
+  direction: ProtobufDirection,
+): readonly Problem[] {
+  const [message, other] = [reader.recordName ?? null, writer.recordName ?? null]
+  if (message !== null && other !== null && message !== other) {
+    return [{ path: '', message: `is written as ${other} and read as ${message}`, isCertain: true }]
+  }
+  if (!isSameData(reader.imports ?? [], writer.imports ?? [])) {
+    return [{ path: '', message: 'cannot be decided: a file that it imports is another', isCertain: false }]
+  }
+  return reader.text === writer.text ? [] : textProblems(reader.text, writer.text, direction)
+}
+
+function textProblems(reader: string, writer: string, direction: ProtobufDirection): readonly Problem[] {
   const roots: Root[] = []
   for (const text of [reader, writer]) {
     try {

@@ -1,16 +1,15 @@
 import { isObject, type Json } from '../asyncapi/json.ts'
-import type { DescribedSchema } from './described-event.ts'
+import type { DescribedSchema, TextSchema } from './described-event.ts'
 import { ANNOTATIONS, isSameData, isSameSchema, resolveRef } from './schema-place.ts'
 
 const CHANGES_MAX = 50
 
 /** What differs, one line each: for people, and no more than a beginning where it is much. */
 export function schemaChanges(old: DescribedSchema, now: DescribedSchema): readonly string[] {
-  if (old.format !== 'json' || now.format !== 'json') {
-    if (old.format !== now.format) return [`format: ${old.format} → ${now.format}`]
-    const [before, after] = [old, now] as unknown as readonly { readonly text: string }[]
-    return before!.text === after!.text ? [] : ['the text of the schema changed']
+  if (old.format !== 'json' && now.format !== 'json' && old.format === now.format) {
+    return isSameData(saidBy(old), saidBy(now)) ? [] : ['the text of the schema, or of what it imports, changed']
   }
+  if (old.format !== 'json' || now.format !== 'json') return [`format: ${old.format} → ${now.format}`]
   if (isSameSchema(old.schema, old.root.root, now.schema, now.root.root)) return []
   const found: string[] = []
   compare(followed(old.schema, old.root.root), followed(now.schema, now.root.root), '', true)
@@ -32,6 +31,12 @@ export function schemaChanges(old: DescribedSchema, now: DescribedSchema): reado
       else compare(before[name], after[name], here, !(isSchema && MAPS.has(name)))
     }
   }
+}
+
+/** JSON however it is written; texts of Protobuf to the letter. */
+function saidBy({ format, text, imports = [] }: TextSchema): unknown {
+  const isJson = format === 'avro' && !/^[a-z]+$/.test(text)
+  return { text: isJson ? (JSON.parse(text) as unknown) : text, imports }
 }
 
 const MAPS = new Set(['properties', 'patternProperties', 'dependentSchemas', '$defs', 'definitions'])
