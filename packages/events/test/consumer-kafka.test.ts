@@ -8,11 +8,13 @@ import { after, before, test } from 'node:test'
 import { kafkaBroker } from '@forebay/broker/kafka'
 import { Producer as ForeignProducer } from '@platformatic/kafka'
 import { type Kafka, startKafka } from '../../../scripts/rig/kafka.ts'
+import { openDeadLetters } from '../src/again/dead-letters.ts'
+import { replayEvents } from '../src/again/replay.ts'
 import { createConsumer } from '../src/consumer.ts'
 import { defineEvent } from '../src/define-event.ts'
 import { createProducer } from '../src/producer.ts'
 import { headersOf, until } from './event-rig.ts'
-import { verified } from './some-events.ts'
+import { countedOn, verified } from './some-events.ts'
 
 const PARTITIONS = 4
 let kafka: Kafka
@@ -152,4 +154,50 @@ test('records of a producer that nobody here wrote: binary, structured, tombston
     break
   }
   await listener.close()
+})
+
+test('another program redrives dead letters and replays old events to one group, which began at a time', async () => {
+  const counted = countedOn('payments')
+  const events = [counted]
+  await using producer = await createProducer({ broker: newBroker(), source: '/s', events, partitions: PARTITIONS })
+  const publish = (counter: string, value: number) => producer.publish(counted, { data: { counter, value } })
+  await publish('old', 0)
+  const timeMs = Date.now() + 1
+  while (Date.now() <= timeMs) await new Promise((resolve) => setTimeout(resolve, 1))
+  await Promise.all([0, 1, 2].flatMap((value) => [publish('a', value), publish('b', value)]))
+  let mended = false
+  const seen: string[] = []
+  const others: string[] = []
+  await using payers = await createConsumer({
+    broker: newBroker(),
+    group: 'payers',
+    from: { timeMs },
+    events,
+    retry: { attemptsMax: 1 },
+    handlers: {
+      counted: ({ data: { counter, value } }, { redrives }) => {
+        if (counter === 'b' && !mended) throw new Error('not yet')
+        seen.push(`${counter} ${value} ${redrives}`)
+      },
+    },
+  })
+  await using _others = await createConsumer({
+    broker: newBroker(),
+    group: 'others',
+    events,
+    handlers: { counted: ({ data: { counter, value } }) => others.push(`${counter} ${value}`) },
+  })
+  await until(() => payers.counts.dead === 3 && payers.counts.handled === 3 && others.length === 7)
+  assert.deepEqual(seen.splice(0), ['a 0 null', 'a 1 null', 'a 2 null'])
+  mended = true
+  await using letters = await openDeadLetters({ broker: newBroker(), group: 'payers', events })
+  assert.equal((await letters.redrive({ filter: { key: 'b' } }, { by: 'ada', ratePerSecond: 1_000 })).redriven, 3)
+  await until(() => seen.length === 3)
+  assert.deepEqual(seen.splice(0), ['b 0 1', 'b 1 1', 'b 2 1'])
+  assert.equal((await letters.list()).total, 0)
+  const replay = { broker: newBroker(), group: 'payers', events, from: { timeMs }, keys: ['a', 'old'] }
+  assert.equal((await replayEvents({ ...replay, ratePerSecond: 1_000 })).replayed, 3)
+  await until(() => seen.length === 3)
+  assert.deepEqual(seen, ['a 0 0', 'a 1 0', 'a 2 0'])
+  assert.equal(others.length, 7)
 })

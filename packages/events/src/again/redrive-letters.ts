@@ -94,7 +94,7 @@ export async function redriveLetters(
       redriven += letters.length
       return
     }
-    const copies = letters.map((letter) => copyOf(letter))
+    const copies = await Promise.all(letters.map(copyOf))
     await pace.take(letters.length, signal)
     const verdict = { kind: 'redriven', by, atMs: clock.wallMs(), reason, edited: edit !== undefined } as const
     const { written, fault } = await writeInSteps(broker, letters.length, [
@@ -106,19 +106,22 @@ export async function redriveLetters(
     if (fault !== null) throw fault.thrown
   }
 
-  function copyOf(letter: Letter): RecordToPublish {
+  async function copyOf(letter: Letter): Promise<RecordToPublish> {
     const found = originalRecord(letter)
-    const record = edit === undefined ? found : edited(found, edit)
+    const record = edit === undefined ? found : await edited(found, edit)
     return againRecord(record, group, letter.generation + 1)
   }
 
-  function edited(record: LogRecord, change: NonNullable<typeof edit>): LogRecord {
+  async function edited(record: LogRecord, change: NonNullable<typeof edit>): Promise<LogRecord> {
     const event = fromRecord(record) as EncodedEvent
     const { value, headers } = toRecord({ ...event, bytes: change(event) }, record.topic)
     const others = record.headers.filter(([name]) => !WRITTEN_ANEW.test(name))
     const made = { ...record, value, headers: [...headers, ...others] }
-    const read = parts.events.length === 0 ? null : eventReader(parts.events)(made)
-    if (read === null || read.kind === 'event') return made
+    if (parts.events.length === 0) return made
+    const reader = eventReader(parts.events)
+    let read = reader(made)
+    for (; read.kind === 'waiting'; read = reader(made)) await read.until
+    if (read.kind === 'event') return made
     throw new ForebayError('EVENT_INVALID', `What was edited in ${event.id} is no such event: ${read.why}`)
   }
 }
