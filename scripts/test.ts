@@ -43,6 +43,7 @@ const ROAD_PACKAGES: readonly DebianPackage[] = [
   ['etcd', 'etcd-server'],
   ['python3', 'python3-venv'],
   ['go', 'golang-go'],
+  ['chromium', 'chromium'],
 ]
 
 const only = process.argv.slice(2)

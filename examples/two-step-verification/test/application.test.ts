@@ -7,7 +7,7 @@ import { useKafka } from '../../../scripts/rig/kafka.ts'
 import { CHECKS_EACH } from '../check.ts'
 import { openDatabases } from './postgres-databases.ts'
 
-const PEOPLE = 10
+const PEOPLE = 5
 
 test('four processes on the embedded log of a Forebay server, with SQLite', async () => {
   const output = await runApplication([])

@@ -12,7 +12,7 @@ import { createMailer } from '../notification-service/mailer.ts'
 import { continueTrace } from '../trace.ts'
 import { CrashingApplication, type MailCrash, type RequestCrash } from './crashing-application.ts'
 
-const RUNS = 40
+const RUNS = 25
 const STEPS_MIN = 10
 const STEPS_MAX = 40
 const PEOPLE = 2
