@@ -15,7 +15,7 @@ import type { AnswerWriter } from '../accept/grpc-calls.ts'
 import { badField } from '../accept/grpc-fields.ts'
 import type { HandOvers } from './hand-overs.ts'
 import { costOf, messageOf, readPlace, safeNumber } from './log-messages.ts'
-import type { LogRules } from './log-rules.ts'
+import { type LogRules, mustExist } from './log-rules.ts'
 import { checkStart, framesOf, LIVENESS, PacedStream } from './paced-stream.ts'
 
 /** Bytes of one partition that may be delivered and not settled. */
@@ -89,14 +89,15 @@ export class ConsumeCall {
     }
     this.#group = group
     const timeMs = clock.wallMs()
-    this.#subscribing = broker.consume({
+    const request = {
       topics: [...new Set(topics)],
       group,
       from,
       ...(windowRecords === 0 ? {} : { windowRecords }),
       ...(windowBytes === 0 ? {} : { windowBytes }),
-      onAssigned: (assigned) => this.#assigned(assigned),
-    })
+      onAssigned: (assigned: AssignedPartition) => this.#assigned(assigned),
+    }
+    this.#subscribing = mustExist(broker, request.topics).then(() => broker.consume(request))
     this.#subscribing.then(
       (subscription) => this.#run(subscription, timeMs),
       (thrown: unknown) => this.#stream.end(thrown as ForebayError),

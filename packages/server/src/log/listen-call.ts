@@ -10,6 +10,7 @@ import {
 } from '@forebay/protocol/log'
 import type { StreamParts } from './consume-call.ts'
 import { costOf, messageOf, readPlace } from './log-messages.ts'
+import { mustExist } from './log-rules.ts'
 import { checkStart, framesOf, LIVENESS, PacedStream } from './paced-stream.ts'
 
 /** A reader of one partition at the other end of a stream. */
@@ -48,7 +49,8 @@ export class ListenCall {
     this.#started = true
     const { broker, rules } = this.#parts
     rules.checkTopic(topic)
-    this.#listening = broker.listen({ topic, partition, from: readPlace(from) })
+    const request = { topic, partition, from: readPlace(from) }
+    this.#listening = mustExist(broker, [topic]).then(() => broker.listen(request))
     this.#listening.then(
       (listener) => this.#run(listener),
       (thrown: unknown) => this.#stream.end(thrown as ForebayError),

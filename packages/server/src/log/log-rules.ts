@@ -1,3 +1,4 @@
+import type { Broker } from '@forebay/broker'
 import { ForebayError } from '@forebay/protocol'
 import { badField } from '../accept/grpc-fields.ts'
 import type { QueueOptions } from '../options.ts'
@@ -57,6 +58,13 @@ export function logRules(queues: Iterable<QueueOptions>): LogRules {
       if (group.startsWith(OWN_GROUPS)) throw forbidden('group', group, 'is one of the servers themselves')
     },
   }
+}
+
+/** Kafka would wait for a topic that is not there; whoever reads it had better hear of that. */
+export async function mustExist(broker: Broker, topics: readonly string[]): Promise<void> {
+  const there = new Set((await broker.inspect({ topics })).map(({ topic }) => topic))
+  const absent = topics.find((topic) => !there.has(topic))
+  if (absent !== undefined) throw badField('topic', `topic: ${absent} does not exist; name it when opening the broker.`)
 }
 
 const TOPIC_NAME = /^[A-Za-z0-9._-]{1,249}$/
