@@ -132,3 +132,21 @@ test('paths in the file start at its folder, those in variables and flags at the
   const fromVariable = loadConfig({ config: file }, environment({ FOREBAY_DATA: './state' }))
   assert.equal(optionsOf(fromVariable).dataDir, join(process.cwd(), 'state'))
 })
+
+test('events have twins as queues have', () => {
+  const options = optionsOf(
+    load('events: { clicked: {} }\n', { FOREBAY_EVENTS_CLICKED_PARTITIONS: '3' }, ['events.clicked.retention=30d']),
+  )
+  assert.deepEqual(
+    [...options.events.values()],
+    [
+      {
+        name: 'clicked',
+        topic: 'forebay.events.clicked',
+        partitions: 3,
+        retentionMs: 30 * 86_400_000,
+        schemas: new Map(),
+      },
+    ],
+  )
+})

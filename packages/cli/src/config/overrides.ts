@@ -16,7 +16,7 @@ type AnyField = Field<unknown, unknown>
 
 /**
  * The twins of configuration keys that are set, shortest path first: FOREBAY_HTTP_LISTEN is http.listen, and
- * FOREBAY_QUEUES_ORDERS_RETRY_ATTEMPTS is queues.orders.retry.attempts. NAME_FILE reads the value from a file.
+ * FOREBAY_QUEUES_ORDERS_RETRY_ATTEMPTS is queues.orders.retry.attempts; so are those of events. NAME_FILE reads the value from a file.
  */
 export function environmentOverrides(
   twins: ReadonlyMap<string, string>,
@@ -88,17 +88,15 @@ function* twinsBelow(field: AnyField, path: Path): Generator<Twin> {
 }
 
 function lookUp(name: string, known: ReadonlyMap<string, Twin>, queues: readonly string[]): Twin | null {
-  const twin = known.get(name)
-  if (twin !== undefined) return twin
-  return queueTwin(name, queues)
+  return known.get(name) ?? namedTwin('queues', name, queues) ?? namedTwin('events', name, [])
 }
 
-/** A queue that the file has goes by its own name; another is taken as it stands, in lower case. */
-function queueTwin(name: string, queues: readonly string[]): Twin | null {
-  const prefix = `${variableOf(['queues'])}_`
+/** A queue that the file has goes by its own name; what else is named is taken as it stands, in lower case. */
+function namedTwin(map: 'queues' | 'events', name: string, names: readonly string[]): Twin | null {
+  const prefix = `${variableOf([map])}_`
   if (!name.startsWith(prefix)) return null
   const rest = name.slice(prefix.length)
-  const policy = optionsField.members?.queues?.item
+  const policy = optionsField.members?.[map]?.item
   if (policy === undefined) return null
   const candidates = [...twinsBelow(policy, [])].map((twin) => ({
     twin,
@@ -108,8 +106,8 @@ function queueTwin(name: string, queues: readonly string[]): Twin | null {
   for (const { twin, suffix } of candidates) {
     if (!rest.endsWith(`_${suffix}`)) continue
     const written = rest.slice(0, -suffix.length - 1)
-    const queue = queues.find((one) => variableOf([one]) === PREFIX + written) ?? written.toLowerCase()
-    return { path: ['queues', queue, ...twin.path], field: twin.field }
+    const found = names.find((one) => variableOf([one]) === PREFIX + written) ?? written.toLowerCase()
+    return { path: [map, found, ...twin.path], field: twin.field }
   }
   return null
 }
