@@ -1,3 +1,4 @@
+export type { Beside } from './beside.ts'
 export type { BlobStore } from './blobs/blob-store.ts'
 export { createBlobs } from './blobs/create-blobs.ts'
 export { rebuildStore, recordsMissing, type StoredPartition, storedPartitions } from './finish/rebuild-store.ts'

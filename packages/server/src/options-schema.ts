@@ -2,6 +2,7 @@ import type { TSchema } from 'typebox'
 import { blobsField } from './options/blobs-field.ts'
 import { breakerField } from './options/breaker-field.ts'
 import { brokerField, kafkaField } from './options/broker-fields.ts'
+import { edgeField } from './options/edge-field.ts'
 import { eventsField } from './options/events-field.ts'
 import { fairnessField } from './options/fairness-field.ts'
 import { type GivenOf, list, map, object, required, type ValueOf } from './options/field.ts'
@@ -181,10 +182,10 @@ export const optionsField = object('Configuration of Forebay. Everything has a d
   roles: list<Role, Role>(
     {
       about: 'What this process does. gateway includes recorder.',
-      absent: ['gateway', 'dispatcher', 'recorder'],
-      written: ['gateway', 'dispatcher', 'recorder'],
+      absent: ['gateway', 'dispatcher', 'recorder', 'collector'],
+      written: ['gateway', 'dispatcher', 'recorder', 'collector'],
     },
-    choice('A role.', ['gateway', 'dispatcher', 'recorder'], 'gateway'),
+    choice('A role.', ['gateway', 'dispatcher', 'recorder', 'collector'], 'gateway'),
   ),
   http: httpField,
   grpc: grpcField,
@@ -208,6 +209,7 @@ export const optionsField = object('Configuration of Forebay. Everything has a d
     queueField,
   ),
   events: eventsField,
+  edge: edgeField,
 })
 
 /** What people may write in forebay.yaml. */

@@ -21,6 +21,7 @@ export interface ServerOptions {
   readonly queues: ReadonlyMap<string, QueueOptions>
   /** That callers may publish through this server, by name. Default: none. */
   readonly events: ReadonlyMap<string, EventTypeOptions>
+  readonly edge: EdgeOptions
   /** Partitions of topics that have to be made. Default 12. */
   readonly partitions: number
   /** How long task and result records, and results in the store, are kept. Default 24 h. ms */
@@ -29,7 +30,7 @@ export interface ServerOptions {
   readonly stopGraceMs: number
 }
 
-export type Role = 'gateway' | 'dispatcher' | 'recorder'
+export type Role = 'gateway' | 'dispatcher' | 'recorder' | 'collector'
 
 export type BrokerOptions =
   | { readonly kind: 'embedded' }
@@ -162,6 +163,45 @@ export interface EventTypeOptions {
   readonly retentionMs: number
   /** JSON Schemas (2020-12) by version; where there are any, other versions are refused. */
   readonly schemas: ReadonlyMap<number, object>
+}
+
+/** Access logs; `@forebay/edge` does what they say. */
+export interface EdgeOptions {
+  /** Of this collector, in rows. Default: `instance`. */
+  readonly name: string
+  readonly files: readonly {
+    readonly path: string
+    readonly format: EdgeFormat
+    readonly from: 'start' | 'end'
+  }[]
+  /** Null: not there. */
+  readonly syslog: {
+    readonly udp: EdgeAddress | null
+    readonly tcp: EdgeAddress | null
+    readonly unix: string | null
+    readonly format: EdgeFormat
+  }
+  readonly http: { readonly listen: EdgeAddress | null; readonly unix: string | null }
+  /** Topics that may be produced to. */
+  readonly produce: readonly string[]
+  /** Null: what the collector knows as usual names. */
+  readonly redact: {
+    readonly parameters: readonly string[] | 'all' | null
+    readonly client: 'keep' | 'network' | 'drop'
+    readonly members: readonly string[] | null
+  }
+  /** Default 1 GiB, 'refuse'. */
+  readonly spool: { readonly bytesMax: number; readonly whenFull: 'refuse' | 'drop-oldest' }
+  readonly topic: string
+  /** Of topics that have to be made. Default 7 days. ms */
+  readonly retentionMs: number
+}
+
+type EdgeFormat = 'json' | 'combined' | 'common'
+
+interface EdgeAddress {
+  readonly host: string
+  readonly port: number
 }
 
 export interface QueueOptions {

@@ -1,6 +1,7 @@
 import { ForebayError } from '@forebay/protocol'
 import { ANONYMOUS } from './accept/principal.ts'
 import { formatAddress } from './options/address.ts'
+import { resolveEdge } from './options/edge-field.ts'
 import { type Fault, Place, quote } from './options/field.ts'
 import { type FileContext, type FileReader, fileReader } from './options/file-reader.ts'
 import { parkingPlace } from './options/refuse-unparkable.ts'
@@ -52,11 +53,12 @@ function resolveRead(read: ReadOptions, place: Place, context: ResolveContext): 
     place.at('http', 'acceptingMax').refuse(http.acceptingMax, message, `Write ${least} or more.`)
   }
   const dataDir = files.absolute(read.data!, place.at('data'))
+  const instance = read.instance ?? `${context.hostname}:${http.listen.port}`
   const broker = resolveBroker(read, place.at('kafka', 'tls'), files)
   const store = resolveStore(read.store, read.postgres.connections)
   const queues = resolveQueues(read, place.at('queues'), files, parkingPlace(broker, store))
   return {
-    instance: read.instance ?? `${context.hostname}:${http.listen.port}`,
+    instance,
     roles: resolveRoles(read.roles, place.at('roles')),
     broker,
     store,
@@ -79,6 +81,7 @@ function resolveRead(read: ReadOptions, place: Place, context: ResolveContext): 
     webhooks: resolveWebhooks(read, place.at('webhooks'), files),
     queues,
     events: resolveEvents(read, queues, place.at('events'), files),
+    edge: resolveEdge(read, instance, place.at('edge'), files),
     partitions: read.partitions,
     retentionMs: read.retention,
     stopGraceMs: read.stopGrace,

@@ -8,6 +8,7 @@ import { addGrpcServices, type GrpcServices } from './accept/grpc-services.ts'
 import { letLongTimeoutsPass } from './accept/grpc-timeouts.ts'
 import type { Health } from './accept/health-answers.ts'
 import { createHealthDoor, type HealthDoor } from './accept/health-door.ts'
+import type { Beside } from './beside.ts'
 import type { BlobStore } from './blobs/blob-store.ts'
 import { BlobSweeps } from './blobs/blob-sweeps.ts'
 import { withBlobs } from './blobs/blob-target.ts'
@@ -47,6 +48,8 @@ export interface ServerParts {
   readonly clock: Clock
   readonly random: Random
   readonly telemetry: Telemetry
+  /** Started when the log is open, stopped before it is closed. */
+  readonly beside?: Beside | null
 }
 
 export interface Server extends Running {
@@ -136,10 +139,10 @@ class ComposedServer implements Server {
   }
 
   async #start(): Promise<ServerAddresses> {
-    const { options, broker, store } = this.#parts
+    const { options, broker, store, beside } = this.#parts
     const { signal } = this.#startOver
     signal.throwIfAborted()
-    await broker.open({ topics: topicsOf(options), signal })
+    await broker.open({ topics: [...topicsOf(options), ...(beside?.topics ?? [])], signal })
     const partitions = await this.#partitionCounts()
     const partitionsOf = (topic: string) => partitions.get(topic) ?? options.partitions
     const lanes = partitionsOf(RESULTS_TOPIC)
@@ -154,6 +157,7 @@ class ComposedServer implements Server {
     signal.throwIfAborted()
     const grpc = await this.#bindGrpc()
     if (options.roles.has('dispatcher')) await this.#startDispatchers(lanes, partitionsOf)
+    await beside?.start()
     signal.throwIfAborted()
     return { http: await this.#listenHttp(), grpc }
   }
@@ -298,7 +302,7 @@ class ComposedServer implements Server {
 
   #health(): Health {
     const { broker } = this.#parts
-    const reasons = this.#recorder?.problems() ?? []
+    const reasons = [...(this.#recorder?.problems() ?? []), ...(this.#parts.beside?.problems() ?? [])]
     return { ready: reasons.length === 0, reasons, profile: broker.capabilities.durability }
   }
 
@@ -307,6 +311,7 @@ class ComposedServer implements Server {
     const { broker, store, clock } = this.#parts
     await Promise.allSettled([this.#building])
     this.#services?.stop()
+    const beside = this.#parts.beside?.stop(graceMs)
     this.#doors?.grpc.stop()
     this.#doors?.log.stop()
     this.#healthDoor?.drain()
@@ -331,6 +336,7 @@ class ComposedServer implements Server {
     await this.#keys?.close()
     await this.#blobSweeps?.stop()
     await this.#blobs?.close()
+    await beside
     await store.close()
     await broker.close()
     this.#resolveStopped({ left })

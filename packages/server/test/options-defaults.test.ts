@@ -8,7 +8,7 @@ test('an empty file, an empty object and nothing at all mean the documented defa
   for (const given of [undefined, null, {}, { http: null, queues: null }]) {
     assert.deepEqual(requireOptions(given as never, context), {
       instance: 'host-1:8080',
-      roles: new Set(['gateway', 'dispatcher', 'recorder']),
+      roles: new Set(['gateway', 'dispatcher', 'recorder', 'collector']),
       broker: { kind: 'embedded' },
       store: { kind: 'embedded' },
       dataDir: '/srv/.forebay',
@@ -45,6 +45,18 @@ test('an empty file, an empty object and nothing at all mean the documented defa
         place: { kind: 'folder', dir: '/srv/.forebay/blobs' },
       },
       queues: new Map(),
+      events: new Map(),
+      edge: {
+        name: 'host-1:8080',
+        files: [],
+        syslog: { udp: null, tcp: null, unix: null, format: 'json' },
+        http: { listen: null, unix: null },
+        produce: [],
+        redact: { parameters: null, client: 'keep', members: null },
+        spool: { bytesMax: 1_073_741_824, whenFull: 'refuse' },
+        topic: 'forebay.edge.access',
+        retentionMs: 604_800_000,
+      },
       partitions: 12,
       retentionMs: 86_400_000,
       stopGraceMs: 10_000,

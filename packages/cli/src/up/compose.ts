@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { type Broker, systemClock, systemRandom } from '@forebay/broker'
 import type { Metrics, Server, ServerOptions, Store } from '@forebay/server'
 import type { Logger } from 'pino'
+import { collectorBeside } from './edge.ts'
 
 /** The parts of one process, put together by hand; nothing has been opened. The server opens and closes them. */
 export interface Composition {
@@ -19,7 +20,9 @@ export async function compose(options: ServerOptions, log: Logger): Promise<Comp
   const store = await openStore(options)
   const telemetry = { log, metrics }
   const blobs = createBlobs(options, { clock: systemClock, random: systemRandom })
-  const server = createServer({ options, broker, store, blobs, clock: systemClock, random: systemRandom, telemetry })
+  const beside = await collectorBeside({ options, broker, registry: metrics.registry, log })
+  const chance = { clock: systemClock, random: systemRandom }
+  const server = createServer({ options, broker, store, blobs, beside, ...chance, telemetry })
   return { server, broker, metrics }
 }
 
