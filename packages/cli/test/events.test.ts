@@ -30,9 +30,21 @@ async function ok(ended: Promise<Ended>): Promise<string> {
 
 test('what is published through the gateway or to the log is tailed as it comes, until Ctrl-C, and controls no terminal', async () => {
   const tail = start(['tail', 'clicked', '--from', 'earliest', ...flags])
-  const toGateway = say('publish', 'clicked', '-d', '{"n": 1}', '-k', 'k', '--id', 'e-1', '--json', '--url', server.url)
+  const toGateway = say(
+    'publish',
+    'clicked',
+    '-d',
+    '{"n": 9007199254740993}',
+    '-k',
+    'k',
+    '--id',
+    'e-1',
+    '--json',
+    '--url',
+    server.url,
+  )
   assert.equal(JSON.parse(await ok(toGateway)).topic, 'forebay.events.clicked')
-  assert.match(await tail.line(0), /^\d{4}-\S+Z {2}clicked {2}k {2}e-1 {2}\{"n":1\}$/)
+  assert.match(await tail.line(0), /^\d{4}-\S+Z {2}clicked {2}k {2}e-1 {2}\{"n": 9007199254740993\}$/)
   const text = 'plain\u001b[2J \u009b text'
   const place = await ok(onLog('publish', 'clicked', '-d', text, '--id', 'e-2', '-x', 'tenant=blue'))
   assert.match(place, /^forebay\.events\.clicked\/\d\/\d+ {2}e-2\n$/)

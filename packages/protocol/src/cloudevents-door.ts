@@ -15,4 +15,4 @@ export {
   toRecord,
   typeOfRecord,
 } from './cloudevents/kafka-binding.ts'
-export { readStructured, readStructuredObject, toStructured } from './cloudevents/structured.ts'
+export { readStructured, readStructuredObject, structuredText, toStructured } from './cloudevents/structured.ts'

@@ -2,7 +2,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { readHttpEvents } from '../src/cloudevents/http-binding.ts'
+import { structuredText } from '../src/cloudevents/structured.ts'
 import { elementTexts, memberText } from '../src/json-text.ts'
+import { encoded } from './encoded.ts'
 
 const NOW = 1_700_000_000_000
 const NEEDED = ['ce-specversion', '1.0', 'Ce-Id', 'e-1', 'ce-source', '/shop', 'CE-TYPE', 'placed']
@@ -159,4 +161,24 @@ test('pieces of JSON texts are what a parser finds in them', () => {
       assert.deepEqual(JSON.parse(memberText(text, 'data')!), JSON.parse(JSON.stringify(value)))
     }),
   )
+})
+
+test('an event as one line of text reads back as it was, its numbers too', () => {
+  const data = ['{"n":\n\t9007199254740993, "s": "a\\tb"}', '"text"', 'null', '']
+  const events = [
+    ...data.map((text) => encoded({ bytes: Buffer.from(text) })),
+    encoded({ contentType: 'text/plain', bytes: Buffer.from('a\tb') }),
+    encoded({ contentType: 'application/avro', bytes: Buffer.from([0, 255]) }),
+    encoded({ bytes: Buffer.from('no json') }),
+  ]
+  for (const event of events) {
+    const text = structuredText(event)
+    assert.doesNotMatch(text, /\n/)
+    const read = document(text)
+    assert.ok(typeof read === 'object')
+    const isJson = event.contentType === 'application/json'
+    const written = String(event.bytes)
+    assert.equal(String(Buffer.from(read.bytes)), isJson ? written.replace(/[\n\t]/g, ' ') : written)
+    assert.deepEqual({ ...read, bytes: null }, { ...event, bytes: null })
+  }
 })

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { buffer } from 'node:stream/consumers'
 import { type Broker, systemClock } from '@forebay/broker'
 import { ForebayError } from '@forebay/protocol'
-import { ATTRIBUTE_NAME, ATTRIBUTES, type EncodedEvent, toRecord, toStructured } from '@forebay/protocol/cloudevents'
+import { ATTRIBUTE_NAME, ATTRIBUTES, type EncodedEvent, structuredText, toRecord } from '@forebay/protocol/cloudevents'
 import type { Command } from 'commander'
 import type { Context } from '../context.ts'
 import { inertJson } from '../events/event-lines.ts'
@@ -129,7 +129,7 @@ function extensionsOf(given: readonly string[]): Record<string, string> {
 }
 
 async function toGateway(event: EncodedEvent, flags: PublishFlags, context: Context): Promise<Place> {
-  const body = Buffer.from(JSON.stringify(toStructured(event)))
+  const body = Buffer.from(structuredText(event))
   const ask = { method: 'POST', path: '/v1/events', body, contentType: 'application/cloudevents+json' } as const
   try {
     const answer = (await openGateway(flags, context).json(ask)) as { readonly events: readonly [Place] }

@@ -1,5 +1,5 @@
 import type { LogRecord } from '@forebay/broker'
-import { type EncodedEvent, fromRecord, toStructured } from '@forebay/protocol/cloudevents'
+import { type EncodedEvent, fromRecord, structuredText } from '@forebay/protocol/cloudevents'
 import { printable } from '../printable.ts'
 
 /** A record and what it says, or why it says nothing. */
@@ -27,12 +27,17 @@ export function eventLine({ record, event }: Seen): string {
 export function eventJson({ record, event }: Seen): string {
   const { topic, partition, offset } = record
   const place = { topic, partition, offset }
-  return inertJson(typeof event === 'string' ? { place, fault: event } : { place, event: toStructured(event) })
+  if (typeof event === 'string') return inertJson({ place, fault: event })
+  return inert(`{"place":${JSON.stringify(place)},"event":${structuredText(event)}}`)
 }
 
 /** JSON that leaves a terminal alone: whatever controls one is escaped, which reads as the same. */
 export function inertJson(value: unknown): string {
-  return JSON.stringify(value).replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, (character) =>
+  return inert(JSON.stringify(value))
+}
+
+function inert(json: string): string {
+  return json.replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, (character) =>
     Array.from({ length: character.length }, (_, at) => escaped(character.charCodeAt(at))).join(''),
   )
 }

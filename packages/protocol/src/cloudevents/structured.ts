@@ -64,6 +64,18 @@ export function toStructured(event: EncodedEvent): Readonly<Record<string, unkno
   }
 }
 
+/** The same as one line of text, in which data that is JSON stays as its writer wrote it: no number changes. */
+export function structuredText(event: EncodedEvent): string {
+  const { data, ...rest } = toStructured(event)
+  if (data === undefined) return JSON.stringify(rest)
+  if (!JSON_TYPE.test(event.contentType)) return JSON.stringify({ ...rest, data })
+  // Between the values of JSON only: in its strings none of these can be.
+  const text = Buffer.from(event.bytes)
+    .toString()
+    .replace(/[\t\n\r]/g, ' ')
+  return `${JSON.stringify(rest).slice(0, -1)},"data":${text}}`
+}
+
 function dataOf(bytes: Uint8Array, contentType: string): { data?: unknown; data_base64?: string } {
   if (bytes.length === 0) return {}
   const base64 = { data_base64: Buffer.from(bytes).toString('base64') }
