@@ -33,7 +33,7 @@ export async function startRecommendationService(
   database.exec(TABLE)
   inbox.migrate(database)
   const insert = database.prepare('INSERT INTO readers (user_id, first_name, verified_at) VALUES (?, ?, ?)')
-  const select = database.prepare('SELECT user_id, first_name FROM readers WHERE seq > ? ORDER BY seq LIMIT ?')
+  const select = database.prepare('SELECT seq, user_id, first_name FROM readers WHERE seq > ? ORDER BY seq LIMIT ?')
   const count = database.prepare('SELECT count(*) AS count FROM readers')
 
   const consumer = await createConsumer({
@@ -73,7 +73,7 @@ export async function startRecommendationService(
         firstName: first_name,
         books: picks(user_id),
       })),
-      ...(rows.length === PAGE_ROWS ? { next: after + PAGE_ROWS } : {}),
+      ...(rows.length === PAGE_ROWS ? { next: rows.at(-1)?.seq } : {}),
     }
   })
   started.defer(() => app.close())
@@ -84,6 +84,7 @@ export async function startRecommendationService(
 }
 
 interface Reader {
+  readonly seq: number
   readonly user_id: string
   readonly first_name: string
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { type Clock, systemClock } from '@forebay/broker'
-import { createProducer } from '@forebay/events'
+import { createProducer, openDeadLetters } from '@forebay/events'
 import { ACCOUNT_EVENTS, userAccountCreated, userAccountVerified } from '../events.ts'
 import type { Treatment } from '../mail-catcher/catcher.ts'
 import type { CaughtMails } from '../mail-catcher/caught-mails.ts'
@@ -62,7 +62,7 @@ export function notificationServiceRules(open: () => Promise<string | undefined>
     assert.equal(new Set([first, second, third].map((mail) => mail?.text)).size, 1)
   })
 
-  test('5xx is a dead letter and halts nobody; redelivered when the mailbox is there, the mail goes out', async () => {
+  test('5xx is a dead letter and halts nobody; redriven when the mailbox is there, the mail goes out', async () => {
     let isThere = false
     await using rig = await openMailRig(open, (to) => (to === 'gone@example.com' && !isThere ? 'refuse' : 'accept'))
     await rig.publishCreated('gone', { id: 'e-gone' })
@@ -73,7 +73,13 @@ export function notificationServiceRules(open: () => Promise<string | undefined>
     assert.match(headers['fb-dead-detail'] ?? '', /550/)
     await until(() => rig.to('fine@example.com').length === 1)
     isThere = true
-    await rig.publishCreated('gone', { id: 'e-gone' })
+    await using letters = await openDeadLetters({
+      broker: rig.log,
+      group: 'notification-service',
+      events: ACCOUNT_EVENTS,
+    })
+    const { redriven } = await letters.redrive({ filter: {} }, { by: 'test', reason: 'the mailbox is there' })
+    assert.equal(redriven, 1)
     await until(() => rig.to('gone@example.com').length === 1)
   })
 
@@ -123,6 +129,7 @@ async function openMailRig(
   const caught: CaughtMails = catcher.mails
   return {
     caught,
+    log: rig.log,
     records: rig.records,
     to: (address: string) => caught.list({ to: address, after: 0, limit: 100 }),
     logged: (text: string) => rig.lines.filter((line) => line.includes(text)).length,

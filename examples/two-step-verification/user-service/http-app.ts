@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import type { Clock } from '@forebay/broker'
-import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify'
+import { type FastifyInstance, type FastifyReply, fastify } from 'fastify'
 import type { Logger } from 'pino'
 import { continueTrace, type Trace } from '../trace.ts'
 import type { Accounts } from './accounts.ts'
@@ -40,6 +40,13 @@ export function createHttpApp({
   app.addHook('onSend', async (_request, reply) => {
     reply.headers(SECURITY_HEADERS)
   })
+  // Without addresses, names and codes: logs are read by many.
+  app.addHook('onResponse', async (request, reply) => {
+    const traceparent = reply.getHeader('traceparent')
+    if (typeof traceparent !== 'string') return
+    const { traceId } = continueTrace(traceparent)
+    log.info({ traceId, route: request.routeOptions.url, status: reply.statusCode }, 'A request was answered.')
+  })
   app.setNotFoundHandler((_request, reply) => problem(reply, 404, 'There is no such page.'))
   app.setErrorHandler((error, request, reply) => {
     const status = statusOf(error)
@@ -77,7 +84,6 @@ export function createHttpApp({
       } finally {
         await untilMark(clock, startedMs)
         running--
-        noteRequest(log, request, reply, trace)
       }
     })
   }
@@ -135,11 +141,6 @@ function problem(reply: FastifyReply, status: number, title: string, errors: rea
 async function untilMark(clock: Clock, startedMs: number): Promise<void> {
   const tookMs = clock.monotonicMs() - startedMs
   await clock.sleep(Math.ceil(tookMs / ANSWER_MARK_MS) * ANSWER_MARK_MS - tookMs)
-}
-
-/** Without addresses, names and codes: logs are read by many. */
-function noteRequest(log: Logger, request: FastifyRequest, reply: FastifyReply, { traceId }: Trace): void {
-  log.info({ traceId, route: request.routeOptions.url, status: reply.statusCode }, 'A request was answered.')
 }
 
 function statusOf(error: unknown): number {
