@@ -34,7 +34,7 @@ export interface Broker {
    */
   listen(request: ListenRequest): Promise<Listener>
 
-  /** How far topics reach and how far a group has come. Costs a request to the log. */
+  /** How far topics reach and how far a group has come; of a topic that is not there, nothing. Costs a request to the log. */
   inspect(request: InspectRequest): Promise<readonly PartitionState[]>
 
   /** Ends every subscription and listener, finishes what is being published, lets go of files and sockets. */
