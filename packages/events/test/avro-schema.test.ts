@@ -119,6 +119,11 @@ test('a reader takes what another version of the schema wrote, or says why it ca
   })
   assert.throws(() => newer.decoderOf!({ text: '{"type":"nothing"}' }), { code: 'EVENT_UNDECODABLE' })
 
+  const wide = record('U', field('a', ['null', 'string', 'long']))
+  const narrow = record('U', field('a', ['null', 'long']))
+  assert.throws(() => narrow.decoderOf!({ text: wide.text }), { code: 'EVENT_UNDECODABLE', message: /"string"/ })
+  assert.deepEqual(plain(wide.decoderOf!({ text: narrow.text })(narrow.encode({ a: 5 }))), { a: 5 })
+
   const states = (...symbols: string[]) => ({ type: 'enum', name: 'State', symbols, default: 'open' })
   const read2 = record('R', field('state', states('open', 'paid')))
   const wrote = record('R', field('state', states('open', 'refunded')))
