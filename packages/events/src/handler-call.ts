@@ -8,8 +8,8 @@ export type CallEnd =
 
 export interface HandlerCallParts {
   readonly timeoutMs: number
-  /** Of the events that it handles: when all have aborted, nobody waits for it. */
-  readonly lost: ReadonlySet<AbortSignal>
+  /** Of the events that it handles, each once: when all have aborted, nobody waits for it. */
+  readonly lost: readonly AbortSignal[]
   readonly clock: Clock
   /** Called once. */
   readonly ended: (end: CallEnd) => void
@@ -29,7 +29,7 @@ export class HandlerCall {
 
   constructor(parts: HandlerCallParts) {
     this.#parts = parts
-    this.#ownedLeft = parts.lost.size
+    this.#ownedLeft = parts.lost.length
     this.#timer = parts.clock.timer(parts.timeoutMs, () => this.abort('timed-out'))
     for (const signal of parts.lost) signal.addEventListener('abort', this.#lost, { once: true })
   }

@@ -115,16 +115,21 @@ export class HandlerTarget implements Target {
     counts.told.callBegan()
     const call = new HandlerCall({
       timeoutMs: held[0]!.attempt.timeoutMs,
-      lost: new Set(held.map(({ attempt }) => attempt.lost)),
+      lost: held.length === 1 ? [held[0]!.attempt.lost] : [...new Set(held.map(({ attempt }) => attempt.lost))],
       clock,
       ended: (end) => {
         this.#calls.delete(call)
         const outcomes = outcomesOf(end, events)
         counts.told.callEnded(type, (clock.monotonicMs() - begunMs) / 1000)
-        for (const [index, outcome] of outcomes.entries())
-          if (outcome?.kind === 'succeeded') this.#handled(held[index]!)
+        for (let index = 0; index < held.length; index++) {
+          if (outcomes[index]?.kind === 'succeeded') this.#handled(held[index]!)
+        }
         slots.giveBack()
-        for (const [index, outcome] of outcomes.entries()) if (outcome !== null) held[index]!.resolve(outcome)
+        for (let index = 0; index < held.length; index++) {
+          const outcome = outcomes[index]!
+          // One that was handed back has no outcome: whoever gets it next begins anew.
+          if (outcome !== null) held[index]!.resolve(outcome)
+        }
         this.#wakeIdle()
       },
     })

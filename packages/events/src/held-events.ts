@@ -37,6 +37,11 @@ export class HeldEvents {
   }
 
   take(handler: ResolvedHandler, held: HeldEvent): void {
+    // Most events: nothing to wait for.
+    if (typeof handler === 'function' && this.#line.length === 0 && this.#parts.slotIsFree()) {
+      this.#parts.begin(handler, [held])
+      return
+    }
     this.count++
     // What failed in a batch is tried again by itself.
     if (typeof handler === 'function' || handler.eventsMax === 1 || held.attempt.number > 1) {
