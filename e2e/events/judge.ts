@@ -128,6 +128,21 @@ function messageIdOf({ source, id }: AccountEvent): string {
   return `<${createHash('sha256').update(`${source}\n${id}`).digest('hex').slice(0, 32)}@two-step.example>`
 }
 
+/** What lies on its way: in the outbox, and in each partition before the group. */
+export async function standingOf({ kafka, usersDatabase }: Scene): Promise<string> {
+  const client = new pg.Client({ connectionString: usersDatabase })
+  await client.connect()
+  const { rows } = await client.query<{ count: string }>('SELECT count(*) AS count FROM forebay_outbox')
+  await client.end()
+  const { topic } = userAccountCreated
+  const broker = kafkaBroker({ bootstrap: [kafka.bootstrap] })
+  await broker.open({ topics: [] })
+  const states = await broker.inspect({ topics: [topic], group: `notification-service.${topic}` })
+  await broker.close()
+  const lags = states.map(({ partition, end, committed }) => `${partition}: ${end - (committed ?? 0)}`)
+  return `at the end ${rows[0]!.count} events are in the outbox; notification-service is behind, by partition, ${lags.join(', ')}`
+}
+
 async function readAccounts(database: string): Promise<readonly AccountRow[]> {
   const client = new pg.Client({ connectionString: database })
   await client.connect()

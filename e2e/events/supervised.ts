@@ -9,8 +9,9 @@ export interface Supervised extends AsyncDisposable {
   readonly killedAtMs: readonly number[]
   /** Processes that ended after they had started and were not killed, with their last words. */
   readonly endedByItself: readonly string[]
-  /** kill -9. False while nothing runs. */
-  kill9(): boolean
+  readonly isRunning: boolean
+  /** kill -9. */
+  kill9(): void
 }
 
 /** Resolves when it has started for the first time. */
@@ -24,12 +25,14 @@ export async function supervise(name: string, start: () => Promise<RunningServic
     name,
     killedAtMs,
     endedByItself,
+    get isRunning() {
+      return running !== null
+    },
     kill9() {
-      if (running === null) return false
+      if (running === null) return
       killedAtMs.push(Date.now())
       running.signal('SIGKILL')
       running = null
-      return true
     },
     async [Symbol.asyncDispose]() {
       isStopping = true

@@ -12,7 +12,7 @@ test('people register and verify while services are killed and SMTP fails 20 %: 
     atOnce: isLong ? 250 : 75,
     killEveryMs: isLong ? 8_000 : 4_000,
     killsMax: isLong ? Number.POSITIVE_INFINITY : 4,
-    withinMs: isLong ? 240_000 : 90_000,
+    withinMs: isLong ? 400_000 : 90_000,
     restartsKafka: isLong,
     seed,
     say: (line) => t.diagnostic(line),
