@@ -18,7 +18,7 @@ if (name !== undefined && names.includes(name)) {
 } else {
   if (name !== undefined) console.error(`There is no example '${name}'.`)
   console.log('Examples (npm run example -- NAME):\n')
-  for (const each of names) console.log(`  ${each.padEnd(16)} ${firstSentence(each)}`)
+  for (const each of names) console.log(`  ${each.padEnd(22)} ${firstSentence(each)}`)
   process.exitCode = name === undefined ? 0 : 2
 }
 
