@@ -1,6 +1,4 @@
 import { glob } from 'node:fs/promises'
-import { homedir } from 'node:os'
-import { join } from 'node:path'
 import { run } from 'node:test'
 import { spec } from 'node:test/reporters'
 import { isDebianRoot, requireCommand } from './rig/debian.ts'
@@ -65,9 +63,6 @@ if (files.length === 0) {
   console.error(`No test file's path holds ${only.join(' or ')}.`)
   process.exit(2)
 }
-
-// Hundreds of processes load the same modules: with their types stripped once for all, a command starts in two thirds of the time.
-process.env.NODE_COMPILE_CACHE ??= join(homedir(), '.cache/forebay/compiled')
 
 let kafka: Kafka | null = null
 const stopped = new AbortController()
