@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Broker, type LogRecord, systemClock, systemRandom } from '@forebay/broker'
 import { embeddedBroker } from '@forebay/broker/embedded'
-import { EDGE_TOPIC, type Row, readPosition, type SourcePosition } from '@forebay/edge'
+import { EDGE_TOPIC, LOGS_TOPIC, type Row, readPosition, type SourcePosition } from '@forebay/edge'
 import type { CollectorOptions } from '../src/options.ts'
 
 export const clock = systemClock
@@ -16,7 +16,7 @@ export function temporaryFolder(): { readonly path: string; [Symbol.dispose](): 
   return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) }
 }
 
-export async function openLog(dir: string, topics: readonly string[] = [EDGE_TOPIC]): Promise<Broker> {
+export async function openLog(dir: string, topics: readonly string[] = [EDGE_TOPIC, LOGS_TOPIC]): Promise<Broker> {
   const broker = embeddedBroker({ dir: join(dir, 'log'), clock, random })
   await broker.open({ topics: topics.map((name) => ({ name, partitions: 1, retentionMs: 3_600_000 })) })
   return broker
@@ -55,6 +55,7 @@ export function collectorOptions(dir: string, more: Partial<CollectorOptions>): 
     name: 'web-1',
     dir: join(dir, 'edge'),
     topic: EDGE_TOPIC,
+    logsTopic: LOGS_TOPIC,
     files: [],
     syslog: { udp: null, tcp: null, unix: null, format: 'json' },
     http: { listen: null, unix: null, keys: [] },

@@ -53,7 +53,7 @@ export class FileTail {
 
   constructor(parts: FileTailParts) {
     this.#parts = parts
-    this.#knownUntilMs = parts.positions.of(parts.options.path).length === 0 ? null : parts.positions.savedMs
+    this.#knownUntilMs = parts.positions.knows(parts.options.path) ? parts.positions.savedMs : null
   }
 
   /** Bytes that are in files and not in the log; for the gauge. */
@@ -139,30 +139,33 @@ export class FileTail {
     const wallMs = clock.wallMs()
     if (this.#lookedMs === Number.NEGATIVE_INFINITY) await this.#resume()
     const current = await inodeOf(options.path)
-    const known = this.#generations.some((one) => one.inode === current)
-    const isFirst = this.#generations.length === 0 && this.#knownUntilMs === null
-    if (current !== null && !known) {
+    const isKnown = this.#generations.some((one) => one.inode === current)
+    const isFirst = this.#knownUntilMs === null
+    let isNew = isFirst
+    if (!isKnown) {
       const found = await unknownGenerations({
         path: options.path,
         writtenAfterMs: this.#knownUntilMs,
-        known: [...this.#generations.map((one) => one.inode)],
+        known: this.#generations.map((one) => one.inode),
         done: this.#done,
-        begin: (path) =>
-          Generation.begin(
-            path,
-            newEpoch(clock, this.#parts.random),
-            clock.monotonicMs(),
-            isFirst ? options.from : 'start',
-          ),
+        begin: (path) => this.#begin(path, isFirst ? options.from : 'start'),
         nowMs: clock.monotonicMs(),
       })
       this.#generations.push(...found)
+      if (found.length > 0) isNew = true
+    }
+    if (isNew) {
       this.#tellPositions()
       // Before the first row: a file that was read a bit must be known again under the same epoch.
       await positions.save()
     }
     this.#knownUntilMs = wallMs
     this.#lookedMs = clock.monotonicMs()
+  }
+
+  #begin(path: string, at: 'start' | 'end'): Promise<Generation | null> {
+    const { clock, random } = this.#parts
+    return Generation.begin(path, newEpoch(clock, random), clock.monotonicMs(), at)
   }
 
   /** Finds the files of the last run again, wherever they are by now. */
@@ -177,10 +180,10 @@ export class FileTail {
 
   /** The file was cut, by copytruncate or by hand: what follows is another epoch of the same file. */
   async #cut(generation: Generation): Promise<void> {
-    const { options, clock, positions, random } = this.#parts
+    const { options, positions } = this.#parts
     await this.#underWay
     await this.#lost(generation.saved())
-    const again = await Generation.begin(options.path, newEpoch(clock, random), clock.monotonicMs(), 'start')
+    const again = await this.#begin(options.path, 'start')
     await this.#letGo(generation)
     if (again !== null && again.inode === generation.inode) this.#generations.push(again)
     else await again?.close()

@@ -17,15 +17,25 @@ export async function findGenerations(
 ): Promise<FoundGenerations> {
   const generations: Generation[] = []
   const gone: SavedGeneration[] = []
-  const siblings = await siblingsOf(path)
-  const places = [path, ...siblings.map((one) => one.path)]
   for (const one of saved) {
     if (one.done) continue
-    const generation = await firstOf(places, (place) => Generation.resume(place, one, nowMs))
+    const generation = await find(path, one, nowMs)
     if (generation === null) gone.push(one)
     else generations.push(generation)
   }
   return { generations, gone }
+}
+
+/** Somebody may be renaming just now: what is not there is looked for again. */
+async function find(path: string, saved: SavedGeneration, nowMs: number): Promise<Generation | null> {
+  for (let look = 0; look < LOOKS_MAX; look++) {
+    const siblings = await siblingsOf(path)
+    for (const place of [path, ...siblings.map((one) => one.path)]) {
+      const found = await Generation.resume(place, saved, nowMs)
+      if (found !== null) return found
+    }
+  }
+  return null
 }
 
 export interface UnknownSearch {
@@ -39,26 +49,33 @@ export interface UnknownSearch {
   readonly nowMs: number
 }
 
-/** Files that nobody has read yet: those that came and were rotated away unseen, oldest first, and the one at the path. */
+/**
+ * Files that nobody has read yet: those that came and were rotated away unseen, oldest first, and the one at the path. Somebody
+ * may be renaming just now, so the one at the path is opened first, and a file that is not where it was listed means another look.
+ */
 export async function unknownGenerations(search: UnknownSearch): Promise<Generation[]> {
-  const { path, writtenAfterMs, known, begin } = search
-  const unseen: Sibling[] = []
-  if (writtenAfterMs !== null) {
-    for (const sibling of await siblingsOf(path)) {
-      if (sibling.packed || sibling.modifiedMs < writtenAfterMs - CLOCK_GRAIN_MS || known.includes(sibling.inode))
-        continue
-      if (!(await isDone(sibling, search))) unseen.push(sibling)
-    }
+  for (let look = 1; ; look++) {
+    const current = await search.begin(search.path)
+    const unseen = await unseenSiblings(search, current?.inode ?? null)
+    const begun = await Promise.all(unseen.map(({ path }) => search.begin(path)))
+    const found = [...begun, current].filter((one) => one !== null)
+    const isWhole = begun.every((one, index) => one?.inode === unseen[index]!.inode)
+    const kept = isWhole || look === LOOKS_MAX ? found.filter(({ inode }) => !search.known.includes(inode)) : []
+    await Promise.all(found.filter((one) => !kept.includes(one)).map((one) => one.close()))
+    if (isWhole || look === LOOKS_MAX) return kept
   }
-  const places = [...unseen.map((one) => one.path), path]
-  const begun = await Promise.all(places.map(begin))
-  const found = begun.filter((one) => one !== null)
-  // It may have been rotated between two looks: by one name or the other it is one file.
-  const isNew = (one: Generation, index: number) =>
-    !known.includes(one.inode) && found.findIndex((other) => other.inode === one.inode) === index
-  const kept = found.filter(isNew)
-  await Promise.all(found.filter((one) => !kept.includes(one)).map((one) => one.close()))
-  return kept
+}
+
+async function unseenSiblings(search: UnknownSearch, current: string | null): Promise<Sibling[]> {
+  const { path, writtenAfterMs, known } = search
+  if (writtenAfterMs === null) return []
+  const unseen: Sibling[] = []
+  for (const sibling of await siblingsOf(path)) {
+    const { inode, modifiedMs, packed } = sibling
+    if (packed || modifiedMs < writtenAfterMs - CLOCK_GRAIN_MS || inode === current || known.includes(inode)) continue
+    if (!(await isDone(sibling, search))) unseen.push(sibling)
+  }
+  return unseen
 }
 
 async function isDone({ path, inode }: Sibling, { done, nowMs }: UnknownSearch): Promise<boolean> {
@@ -72,16 +89,6 @@ async function isDone({ path, inode }: Sibling, { done, nowMs }: UnknownSearch):
   return false
 }
 
-async function firstOf<Found>(
-  places: readonly string[],
-  look: (place: string) => Promise<Found | null>,
-): Promise<Found | null> {
-  for (const place of places) {
-    const found = await look(place)
-    if (found !== null) return found
-  }
-  return null
-}
-
 /** Times of files come from a coarser clock than ours. */
 const CLOCK_GRAIN_MS = 50
+const LOOKS_MAX = 5

@@ -55,6 +55,11 @@ export class Positions {
     return new Positions(path, clock, text === null ? null : parseSaved(text, path), onFailure)
   }
 
+  /** Whether this path has been followed before, with a file there or not. */
+  knows(path: string): boolean {
+    return this.#files.has(path)
+  }
+
   of(path: string): readonly SavedGeneration[] {
     return this.#files.get(path) ?? []
   }

@@ -1,0 +1,203 @@
+import assert from 'node:assert/strict'
+import { appendFileSync, copyFileSync, readFileSync, renameSync, rmSync, truncateSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import type { RecordToPublish } from '@forebay/broker'
+import fc from 'fast-check'
+import { createRedaction } from '../src/decode/redaction.ts'
+import { Intervals } from '../src/intervals.ts'
+import type { Row } from '../src/row.ts'
+import { Shipper } from '../src/ship.ts'
+import { readPosition } from '../src/source-position.ts'
+import { FileTail } from '../src/tail/file-tail.ts'
+import { Positions } from '../src/tail/positions.ts'
+import { accessLine, clock, noMeters, random, temporaryFolder } from './edge-rig.ts'
+
+/** The log, as far as a tail sees it; it can be told to take nothing. */
+class Taken {
+  readonly records: RecordToPublish[] = []
+  away = false
+
+  publish(records: readonly RecordToPublish[]): Promise<never[]> {
+    if (this.away) return Promise.reject(new Error('away'))
+    this.records.push(...records)
+    return Promise.resolve([])
+  }
+
+  /** Rows by their places, each once. */
+  rows(): Row[] {
+    const seen = new Map<string, Intervals>()
+    return this.records.flatMap((record) => {
+      const { source, epoch, first, end } = readPosition(record)!
+      const places = seen.get(source + epoch) ?? new Intervals()
+      seen.set(source + epoch, places)
+      const row = JSON.parse(Buffer.from(record.value).toString()) as Row
+      return row.kind === 'dropped' || places.add(first, end) ? [row] : []
+    })
+  }
+
+  ids(): string[] {
+    return this.rows().flatMap((row) => (row.kind === 'access' ? [row.requestId] : []))
+  }
+}
+
+/** A run of a collector's tail over a folder that outlives it. */
+async function tail(folder: string, log: Taken, more = {}) {
+  const positions = await Positions.open(join(folder, 'positions.json'), clock, () => {})
+  const decoding = {
+    topic: 't',
+    format: 'json',
+    redaction: createRedaction({ parameters: [], client: 'keep', members: [] }),
+    clock,
+  } as const
+  const shipper = new Shipper({ broker: log, clock, random, onTrouble() {}, onBetter() {} })
+  const path = join(folder, 'a.log')
+  const following = new FileTail({
+    options: { ...decoding, path, source: 's', from: 'start', ...more },
+    ...{ positions, shipper, clock, random, meters: noMeters, onTrouble() {} },
+  })
+  following.start()
+  return {
+    /** As a kill would: what is under way may or may not have arrived, and positions are those of the last save. */
+    async kill() {
+      const saved = readFileSync(join(folder, 'positions.json'), 'utf8')
+      await following.stop(AbortSignal.abort(new Error('killed')))
+      await positions.close()
+      return saved
+    },
+    async stop() {
+      await following.stop(new AbortController().signal)
+      await positions.close()
+    },
+  }
+}
+
+async function until(holds: () => boolean, what = () => 'nothing more happens'): Promise<void> {
+  const byMs = clock.monotonicMs() + 10_000
+  while (!holds()) {
+    if (clock.monotonicMs() > byMs) throw new Error(what())
+    await clock.sleep(10)
+  }
+}
+
+test('whatever is written, renamed, removed when read, and killed: every line is there and once by its place', async () => {
+  const step = fc.oneof(
+    { weight: 5, arbitrary: fc.record({ do: fc.constant('write' as const), lines: fc.integer({ min: 1, max: 40 }) }) },
+    { weight: 2, arbitrary: fc.record({ do: fc.constant('half' as const) }) },
+    { weight: 2, arbitrary: fc.record({ do: fc.constant('rotate' as const) }) },
+    { weight: 2, arbitrary: fc.record({ do: fc.constant('restart' as const) }) },
+    { weight: 1, arbitrary: fc.record({ do: fc.constant('away' as const) }) },
+    { weight: 2, arbitrary: fc.record({ do: fc.constant('wait' as const), ms: fc.integer({ min: 1, max: 150 }) }) },
+  )
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { minLength: 3, maxLength: 14 }), async (steps) => {
+      using folder = temporaryFolder()
+      const path = join(folder.path, 'a.log')
+      const log = new Taken()
+      let running = await tail(folder.path, log, { rotatedQuietMs: 400 })
+      await until(() => existsPositions(folder.path))
+      const written: string[] = []
+      let begun = ''
+      let rotations = 0
+      const write = (line: string) => {
+        appendFileSync(path, `${line.slice(begun.length)}\n`)
+        written.push((JSON.parse(line) as { requestId: string }).requestId)
+        begun = ''
+      }
+      let line = accessLine()
+      for (const one of steps) {
+        if (one.do === 'write') {
+          for (let index = 0; index < one.lines; index++) {
+            write(line)
+            line = accessLine()
+          }
+        } else if (one.do === 'half' && begun === '') {
+          begun = line.slice(0, 120)
+          appendFileSync(path, begun)
+        } else if (one.do === 'rotate' && begun === '') {
+          appendFileSync(path, '')
+          renameSync(path, `${path}.${++rotations}`)
+        } else if (one.do === 'restart') {
+          await running.kill()
+          running = await tail(folder.path, log, { rotatedQuietMs: 400 })
+        } else if (one.do === 'away') log.away = !log.away
+        else if (one.do === 'wait') await clock.sleep(one.ms)
+      }
+      log.away = false
+      if (begun !== '') write(line)
+      await until(
+        () => new Set(log.ids()).size >= written.length,
+        () => `${log.ids().length} of ${written.length}`,
+      )
+      await running.stop()
+      assert.deepEqual(log.ids().sort(), [...written].sort())
+      assert.deepEqual(
+        log.rows().filter((row) => row.kind !== 'access'),
+        [],
+      )
+    }),
+    { numRuns: process.env.E2E_LONG === '1' ? 300 : 12, endOnFailure: true },
+  )
+})
+
+test('a file that is cut goes on in a new epoch, and a row says that lines may be lost', async () => {
+  using folder = temporaryFolder()
+  const path = join(folder.path, 'a.log')
+  const log = new Taken()
+  appendFileSync(path, `${accessLine()}\n${accessLine()}\n`)
+  const running = await tail(folder.path, log)
+  await until(() => log.records.length === 2)
+  copyFileSync(path, `${path}.1`)
+  truncateSync(path)
+  appendFileSync(path, `${accessLine({ host: 'after' })}\n`)
+  await until(() => log.records.length === 4)
+  const [, , dropped, after] = log.rows()
+  assert.ok(dropped?.kind === 'dropped' && dropped.reason === 'file-gone' && dropped.lines === null)
+  assert.ok(after?.kind === 'access' && after.host === 'after')
+  assert.equal(readPosition(log.records[3]!)!.first, 0)
+  await running.stop()
+})
+
+test('a file that was removed before it was read to its end gets a row that says from where on', async () => {
+  using folder = temporaryFolder()
+  const path = join(folder.path, 'a.log')
+  const log = new Taken()
+  appendFileSync(path, `${accessLine()}\n`)
+  const first = await tail(folder.path, log)
+  await until(() => log.records.length === 1)
+  await first.stop()
+  const { end } = readPosition(log.records[0]!)!
+  appendFileSync(path, `${accessLine()}\n`)
+  rmSync(path)
+  const second = await tail(folder.path, log)
+  await until(() => log.records.length === 2)
+  const dropped = log.rows()[1]
+  assert.ok(dropped?.kind === 'dropped' && dropped.reason === 'file-gone' && dropped.first === end)
+  await second.stop()
+})
+
+test('while the log takes nothing the file is not read on, and nothing is held in memory', async () => {
+  using folder = temporaryFolder()
+  const path = join(folder.path, 'a.log')
+  const log = new Taken()
+  log.away = true
+  const line = `${accessLine()}\n`
+  appendFileSync(path, line.repeat(Math.ceil((6 * 1024 * 1024) / line.length)))
+  const running = await tail(folder.path, log)
+  await clock.sleep(300)
+  const before = process.memoryUsage().arrayBuffers
+  await clock.sleep(300)
+  assert.ok(process.memoryUsage().arrayBuffers - before < 4 * 1024 * 1024)
+  log.away = false
+  await until(() => log.records.length === Math.ceil((6 * 1024 * 1024) / line.length))
+  await running.stop()
+})
+
+function existsPositions(folder: string): boolean {
+  try {
+    readFileSync(join(folder, 'positions.json'))
+    return true
+  } catch {
+    return false
+  }
+}
