@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { runTwoStep } from './run.ts'
 
 const isLong = process.env.E2E_LONG === '1'
-const PEOPLE = isLong ? 2_000 : 150
+const PEOPLE = isLong ? 2_000 : 120
 
 test('people register and verify while services are killed and SMTP fails 20 %: each gets its code, one account, one welcome', async (t) => {
   const seed = Date.now() % 2 ** 31
@@ -11,7 +11,7 @@ test('people register and verify while services are killed and SMTP fails 20 %: 
     people: PEOPLE,
     atOnce: isLong ? 250 : 75,
     killEveryMs: isLong ? 8_000 : 4_000,
-    killsMax: isLong ? Number.POSITIVE_INFINITY : 4,
+    killsMax: isLong ? Number.POSITIVE_INFINITY : 3,
     withinMs: isLong ? 400_000 : 90_000,
     restartsKafka: isLong,
     seed,
