@@ -44,10 +44,10 @@ export interface Collector extends AsyncDisposable {
 
 /** What the log must have for a collector; produced-to topics are made as well. */
 export function edgeTopics(
-  { topic, produce }: Pick<CollectorOptions, 'topic' | 'produce'>,
+  { topic, logsTopic, produce }: Pick<CollectorOptions, 'topic' | 'logsTopic' | 'produce'>,
   kept: Pick<TopicSpec, 'partitions' | 'retentionMs'>,
 ): TopicSpec[] {
-  return [...new Set([topic, ...produce])].map((name) => ({ name, ...kept }))
+  return [...new Set([topic, logsTopic, ...produce])].map((name) => ({ name, ...kept }))
 }
 
 /** Starts whatever the options name. Throws what stands in the way, with everything closed again. */
@@ -205,7 +205,8 @@ class RunningCollector implements Collector {
 
   #decoding(format: CollectorOptions['syslog']['format']) {
     const { options, clock } = this.#parts
-    return { topic: options.topic, format, redaction: createRedaction(options.redact), clock }
+    const topic = format === 'log' ? options.logsTopic : options.topic
+    return { topic, format, redaction: createRedaction(options.redact), clock }
   }
 
   #saying(text: string) {

@@ -9,6 +9,8 @@ export interface CollectorOptions {
   readonly dir: string
   /** Topic of the rows. */
   readonly topic: string
+  /** Topic of the logs of services. */
+  readonly logsTopic: string
   readonly files: readonly FileOptions[]
   readonly syslog: SyslogOptions
   readonly http: HttpDoorOptions

@@ -193,11 +193,13 @@ export interface EdgeOptions {
   /** Default 1 GiB, 'refuse'. */
   readonly spool: { readonly bytesMax: number; readonly whenFull: 'refuse' | 'drop-oldest' }
   readonly topic: string
+  /** Of the logs of services. */
+  readonly logsTopic: string
   /** Of topics that have to be made. Default 7 days. ms */
   readonly retentionMs: number
 }
 
-type EdgeFormat = 'json' | 'combined' | 'common'
+type EdgeFormat = 'json' | 'combined' | 'common' | 'log'
 
 interface EdgeAddress {
   readonly host: string

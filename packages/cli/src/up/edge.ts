@@ -40,9 +40,9 @@ function isNamed({ files, syslog, http }: ServerOptions['edge']): boolean {
 
 async function collectorOptions({ edge, auth, dataDir }: ServerOptions): Promise<CollectorOptions> {
   const { MEMBERS_DEFAULT, PARAMETERS_DEFAULT } = await import('@forebay/edge')
-  const { name, files, syslog, http, produce, redact, spool, topic } = edge
+  const { name, files, syslog, http, produce, redact, spool, topic, logsTopic } = edge
   return {
-    ...{ name, files, syslog, produce, spool, topic },
+    ...{ name, files, syslog, produce, spool, topic, logsTopic },
     dir: join(dataDir, 'edge'),
     http: { ...http, keys: auth.keys.map(({ sha256 }) => sha256) },
     redact: {

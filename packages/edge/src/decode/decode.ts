@@ -4,11 +4,15 @@ import type { UndecodableReason } from '../row.ts'
 import { sequenceHeader, sourceHeader } from '../source-position.ts'
 import { readCombined } from './combined-line.ts'
 import { type JsonLine, normalise, readJsonLine } from './json-line.ts'
+import { readLogLine } from './log-line.ts'
 import type { Redaction } from './redaction.ts'
 import { undecodable } from './undecodable.ts'
 
-/** How lines are written: our JSON format or another one, nginx's `combined`, or the older `common`. */
-export type LineFormat = 'json' | 'combined' | 'common'
+/**
+ * How lines are written: our JSON format or another one, nginx's `combined`, or the older `common`; log: by a service's
+ * logger, one JSON object a line.
+ */
+export type LineFormat = 'json' | 'combined' | 'common' | 'log'
 
 /** A longer line is kept in pieces, unread. */
 export const LINE_BYTES_MAX = 256 * 1024
@@ -31,6 +35,8 @@ export class Decoder {
   readonly #options: DecoderOptions
   readonly #key: Buffer
   readonly #source: RecordHeader
+  /** Whose lines they are where they don't say: what stands before the first '/' of a sender's name. */
+  readonly #service: string
   /** What comes next goes on with a line of which a part has been written already. */
   #within: boolean
   readonly counts: DecodeCounts = { lines: 0, undecodable: 0 }
@@ -40,6 +46,7 @@ export class Decoder {
     this.#options = options
     this.#key = Buffer.from(source)
     this.#source = sourceHeader(source, epoch)
+    this.#service = source.includes(':') ? '' : source.split('/')[0]!
     this.#within = within
   }
 
@@ -107,7 +114,10 @@ export class Decoder {
   }
 
   #read(bytes: Buffer, text: string, start: number, end: number): JsonLine {
-    const { format, redaction } = this.#options
+    const { format, redaction, clock } = this.#options
+    if (format === 'log') {
+      return readLogLine(bytes.toString('utf8', start, end), { redaction, clock, service: this.#service })
+    }
     if (format === 'json') {
       return readJsonLine(text.slice(start, end), () => bytes.toString('utf8', start, end), redaction)
     }

@@ -28,6 +28,8 @@ export interface Redaction {
   readonly keepsClient: boolean
   /** Hides secret members of what is in `value`, in place; true when it did. `depth` from 0. */
   members(value: object): boolean
+  /** Whether a member of this name is secret. */
+  hides(name: string): boolean
 }
 
 export function createRedaction({ parameters, client, members }: RedactOptions): Redaction {
@@ -46,6 +48,7 @@ export function createRedaction({ parameters, client, members }: RedactOptions):
     client: (address) => (client === 'keep' ? address : client === 'drop' ? '' : networkOf(address)),
     keepsClient: client === 'keep',
     members: (value) => hideMembers(value, secretMembers, 0),
+    hides: (name) => secretMembers.has(plainName(name)),
   }
 }
 

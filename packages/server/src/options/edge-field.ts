@@ -6,7 +6,7 @@ import { type Field, leaf, list, object, type Place, quote, required } from './f
 import type { FileReader } from './file-reader.ts'
 import { choice, duration, path, size, text } from './scalar-fields.ts'
 
-const FORMATS = ['json', 'combined', 'common'] as const
+const FORMATS = ['json', 'combined', 'common', 'log'] as const
 
 function optionalAddress(about: string): Field<string, Address | null> {
   return leaf<string, Address | null>({
@@ -36,7 +36,11 @@ const fileField = object('A file that is followed.', {
     'This entry names no file.',
     'Add `path`: /var/log/nginx/forebay.log.',
   ),
-  format: choice('How its lines are written; json: one object a line, as `forebay nginx` has it.', FORMATS, 'json'),
+  format: choice(
+    "How its lines are written; json: one object a line, as `forebay nginx` has it. log: a service's own JSON log.",
+    FORMATS,
+    'json',
+  ),
   from: choice('Where to begin in a file that is met for the first time of all.', ['start', 'end'], 'start'),
 })
 
@@ -100,11 +104,12 @@ export const edgeField = object('The collector of access logs. It runs where a f
     ),
   }),
   topic: text('Topic of the rows. Default: forebay.edge.access.', topicRule),
+  logsTopic: text('Topic of the logs of services. Default: forebay.edge.logs.', topicRule),
   retention: duration('How long the topics keep rows and messages.', { default: '7d', min: '1s', max: '365d' }),
 })
 
 export function resolveEdge(read: ReadOptions, instance: string, place: Place, files: FileReader): EdgeOptions {
-  const { name, syslog, http, produce, redact, spool, topic, retention } = read.edge
+  const { name, syslog, http, produce, redact, spool, topic, logsTopic, retention } = read.edge
   const absolute = (given: string | null, ...at: string[]) =>
     given === null ? null : files.absolute(given, place.at(...at))
   const paths = new Set<string>()
@@ -130,6 +135,7 @@ export function resolveEdge(read: ReadOptions, instance: string, place: Place, f
     },
     spool: { bytesMax: spool.max, whenFull: spool.whenFull },
     topic: topic ?? 'forebay.edge.access',
+    logsTopic: logsTopic ?? 'forebay.edge.logs',
     retentionMs: retention,
   }
 }
