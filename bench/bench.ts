@@ -5,6 +5,7 @@ import { requireCommand } from '../scripts/rig/debian.ts'
 import { compare } from './compare.ts'
 import { delays } from './delays.ts'
 import { doors } from './doors.ts'
+import { edgeLines } from './edge-lines.ts'
 import { eventConsumer } from './event-consumer.ts'
 import { eventProducer } from './event-producer.ts'
 import { memory } from './memory.ts'
@@ -21,6 +22,7 @@ npm run bench -- stuck-key [--rounds N] [--seconds N] [--tasks N]
 npm run bench -- promises [--rounds N] [--seconds N]
 npm run bench -- doors [--seconds N]
 npm run bench -- watchers [--tasks N]
+npm run bench -- edge-lines [--broker kafka] [--tasks LINES]
 npm run bench -- event-producer [--rounds N] [--seconds N]
 npm run bench -- event-consumer [--rounds N] [--seconds N]
 npm run bench -- profile DIR|FILE... [--tasks N]
@@ -35,6 +37,7 @@ doors       how long an answer is on its way from the worker to its caller, by d
 watchers    what those who follow tasks cost, and how soon they hear
 event-producer, event-consumer
             events of a service, beside clients of Kafka by themselves
+edge-lines  lines of an access log into a log, beside kcat -P
 profile     where the CPU time of --profile went
 Figures are told as ratios to what was measured in the same rounds; see docs/benchmarks.md.`
 
@@ -62,6 +65,10 @@ async function run(): Promise<boolean> {
   if (name === 'delays') {
     const broker = oneOf(['embedded', 'kafka'], values.broker)
     return delays({ broker, tasks: count('tasks', values.tasks ?? '100000') })
+  }
+  if (name === 'edge-lines') {
+    if (values.broker === 'kafka') await requireCommand('kcat', 'kcat')
+    return edgeLines({ lines: count('tasks', values.tasks ?? '300000'), kafka: values.broker === 'kafka' })
   }
   if (name === 'doors') return doors({ seconds: count('seconds', values.seconds ?? SECONDS_DEFAULT) })
   if (name === 'event-producer' || name === 'event-consumer') {

@@ -34,7 +34,7 @@ export interface Redaction {
 
 export function createRedaction({ parameters, client, members }: RedactOptions): Redaction {
   const secretParameters = parameters === 'all' ? null : new Set(parameters.map(plainName))
-  const secretMembers = new Set(members.map(plainName))
+  const isSecretMember = remembering(new Set(members.map(plainName)))
   const query = (text: string) => (text === '' ? text : redactQuery(text, secretParameters))
   return {
     query,
@@ -47,7 +47,7 @@ export function createRedaction({ parameters, client, members }: RedactOptions):
     },
     client: (address) => (client === 'keep' ? address : client === 'drop' ? '' : networkOf(address)),
     keepsClient: client === 'keep',
-    members: (value) => hideMembers(value, secretMembers, 0),
+    members: (value) => members.length > 0 && hideMembers(value, isSecretMember, 0),
     hides: (name) => secretMembers.has(plainName(name)),
   }
 }
@@ -56,6 +56,20 @@ export function createRedaction({ parameters, client, members }: RedactOptions):
 function plainName(name: string): string {
   return name.toLowerCase().replace(/[-_]/g, '')
 }
+
+/** Lines have the same few names over and over. */
+function remembering(secret: ReadonlySet<string>): (name: string) => boolean {
+  const known = new Map<string, boolean>()
+  return (name) => {
+    const before = known.get(name)
+    if (before !== undefined) return before
+    const isSecret = secret.has(plainName(name))
+    if (known.size < NAMES_KEPT) known.set(name, isSecret)
+    return isSecret
+  }
+}
+
+const NAMES_KEPT = 1_000
 
 function redactQuery(text: string, secret: ReadonlySet<string> | null): string {
   const parts = text.split('&')
@@ -92,17 +106,17 @@ function networkOf(address: string): string {
   return `${groups.filter((group) => group !== '').join(':')}::`
 }
 
-function hideMembers(value: object, secret: ReadonlySet<string>, depth: number): boolean {
-  if (secret.size === 0 || depth > DEPTH_MAX) return false
+function hideMembers(value: object, isSecret: (name: string) => boolean, depth: number): boolean {
+  if (depth > DEPTH_MAX) return false
   let changed = false
   const holder = value as Record<string, unknown>
   for (const name of Object.keys(holder)) {
     const inside = holder[name]
-    if (secret.has(plainName(name))) {
+    if (isSecret(name)) {
       if (inside === REDACTED || inside === '' || inside === null) continue
       holder[name] = REDACTED
       changed = true
-    } else if (typeof inside === 'object' && inside !== null && hideMembers(inside, secret, depth + 1)) changed = true
+    } else if (typeof inside === 'object' && inside !== null && hideMembers(inside, isSecret, depth + 1)) changed = true
   }
   return changed
 }
