@@ -38,6 +38,7 @@ const ROAD_PACKAGES: readonly DebianPackage[] = [
   ['mvn', 'maven'],
   ['kcat', 'kcat'],
   ['nginx', 'nginx-light'],
+  ['h2load', 'nghttp2-client'],
   ['etcd', 'etcd-server'],
   ['python3', 'python3-venv'],
   ['go', 'golang-go'],

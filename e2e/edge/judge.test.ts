@@ -1,0 +1,55 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { judgeDatagrams, judgeFiles, type Verdict } from './judge.ts'
+import type { TopicRow } from './read-rows.ts'
+
+/** The judge of the run beside this file: it must see each kind of wrong, or its verdicts prove nothing. */
+
+const row = (requestId: string, first: number, end: number, more: Partial<TopicRow> = {}): TopicRow => ({
+  ...{ place: 'web-1:/a.log@e1', first, end, kind: 'access', requestId, timeMs: 0, path: '/', query: '' },
+  ...{ method: 'GET', status: 200, task: '', reason: '', lines: null },
+  ...more,
+})
+const truth = new Map([
+  ['a', 1_000],
+  ['b', 2_000],
+  ['c', 3_000],
+])
+const [a, b, c] = [row('a', 0, 10), row('b', 10, 20), row('c', 20, 30)]
+
+function findsFault(verdict: Verdict, says: RegExp): void {
+  assert.match(verdict.wrongs.join('\n'), says)
+}
+
+test('a file whose rows come again, out of order, is well', () => {
+  const verdict = judgeFiles({ truth, rows: [b, a, b, c, a] }, [30, 0])
+  assert.deepEqual(verdict, { wrongs: [], repeats: 2, lost: { whileDown: 0, told: 0 }, rows: 3 })
+})
+
+test('of a file, a missing request, a gap, a late begin, a short end, a drop and a foreign row are faults', () => {
+  findsFault(judgeFiles({ truth, rows: [a, c] }, [30]), /1 requests have no row, such as b/)
+  findsFault(judgeFiles({ truth, rows: [a, row('b', 11, 20), c] }, [30]), /ends at 10 and the next begins at 11/)
+  findsFault(judgeFiles({ truth, rows: [b, c] }, [30]), /begins at 10/)
+  findsFault(judgeFiles({ truth, rows: [a, b, c] }, [40]), /epochs end at 30, and the files are so long: 40/)
+  const dropped = row('', 30, 40, { kind: 'dropped', reason: 'file-gone' })
+  findsFault(judgeFiles({ truth, rows: [a, b, c, dropped] }, [40]), /kind dropped \(file-gone\)/)
+  findsFault(judgeFiles({ truth, rows: [a, b, c, row('d', 30, 40)] }, [40]), /d of .* is no request that nginx knows/)
+})
+
+test('a request with two places, and a place with two requests, are faults', () => {
+  const again = row('a', 0, 10, { place: 'web-1:/a.log@e2' })
+  findsFault(judgeFiles({ truth, rows: [a, b, c, again] }, [30, 10]), /a has two places/)
+  findsFault(judgeFiles({ truth, rows: [a, b, c, row('c', 0, 10)] }, [30]), /stands for two rows: a and c/)
+})
+
+test('a datagram may be missing while no collector ran or where a row tells of it, and not otherwise', () => {
+  const down = [{ fromMs: 1_900, untilMs: 2_100 }]
+  assert.deepEqual(judgeDatagrams({ truth, rows: [a, c] }, down), {
+    ...{ wrongs: [], repeats: 0, rows: 2 },
+    lost: { whileDown: 1, told: 0 },
+  })
+  findsFault(judgeDatagrams({ truth, rows: [a, c] }, []), /1 requests are missing that ended \(1970/)
+  const told = row('', 10, 10, { kind: 'dropped', reason: 'socket', lines: 1 })
+  assert.deepEqual(judgeDatagrams({ truth, rows: [a, told, told, c] }, []).lost, { whileDown: 0, told: 1 })
+  findsFault(judgeDatagrams({ truth, rows: [a, told, told] }, []), /2 requests are missing/)
+})

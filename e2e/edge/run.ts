@@ -1,0 +1,165 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { readResults, type SeenResult } from '../read-results.ts'
+import { type Handed, submitMany } from '../submit-many.ts'
+import { judgeDatagrams, judgeFiles, type Verdict } from './judge.ts'
+import { runLoad } from './load.ts'
+import { membersOf, readRows, type TopicRow } from './read-rows.ts'
+import { type EdgeScene, QUEUE, startEdgeScene } from './scene.ts'
+
+export interface EdgeOptions {
+  /** Of h2load; tasks and the questions after them come on top. */
+  readonly requests: number
+  readonly perSecond: number
+  readonly tasks: number
+  /** How long Kafka is away. ms */
+  readonly kafkaAwayMs: number
+  readonly say: (line: string) => void
+}
+
+export interface EdgeReport {
+  /** Lines in nginx's files. */
+  readonly requests: number
+  readonly files: Verdict
+  readonly datagrams: Verdict
+  /** What else should not be, one sentence each. */
+  readonly wrongs: readonly string[]
+  readonly kills: number
+  readonly rotations: number
+  readonly tasks: number
+  readonly output: string
+}
+
+const TOPIC = 'forebay.edge.access'
+const FILE_SOURCE = /^web-1:\//
+const THROUGH_WITHIN_MS = 120_000
+
+/** Load on nginx while Kafka goes away, the collector is killed and log files are rotated. */
+export async function runEdge(options: EdgeOptions): Promise<EdgeReport> {
+  const { say } = options
+  say('starting Kafka, two gateways with a worker, nginx and a collector')
+  await using scene = await startEdgeScene()
+  const { kafka, collector } = scene
+  say('load on nginx')
+  const loading = runLoad({ url: scene.nginx.url, ...options, dir: scene.dir })
+  const handed: Promise<readonly Handed[]>[] = []
+  const handIn = (tag: string) => handed.push(submitTasks(scene, tag, Math.ceil(options.tasks / TASK_TURNS)))
+  await Promise.all([loading, trouble(scene, options, handIn)])
+  handIn('after')
+  const tasks = (await Promise.all(handed)).flat()
+  say(`${tasks.length} tasks; waiting until their results and all rows are in the log`)
+  const results = await untilEnded(kafka.bootstrap, tasks)
+  // nginx keeps lines for at most a second before it writes them.
+  await sleep(NGINX_FLUSH_MS)
+  await collector.untilThrough(THROUGH_WITHIN_MS)
+  await collector.stop()
+  const load = await loading
+  const logs = scene.logs()
+  const lines = logs.flatMap(({ text }) =>
+    text
+      .split('\n')
+      .filter((line) => line !== '')
+      .map(membersOf),
+  )
+  const rows = await readRows(kafka.bootstrap, TOPIC)
+  const truth = new Map(lines.map(({ requestId, timeMs }) => [requestId, timeMs]))
+  const isOfFile = (row: TopicRow) => FILE_SOURCE.test(row.place)
+  const fileRows = rows.filter(isOfFile)
+  const wrongs = [
+    ...(load.failed > 0 ? [`${load.failed} requests of h2load got no answer`] : []),
+    ...(truth.size < lines.length ? [`nginx gave ${lines.length - truth.size} requests an id that others have`] : []),
+    ...missingPaths(load.paths, fileRows),
+    ...taskWrongs(tasks, fileRows, results),
+  ]
+  return {
+    requests: lines.length,
+    files: judgeFiles(
+      { truth, rows: fileRows },
+      logs.map(({ bytes }) => bytes),
+    ),
+    datagrams: judgeDatagrams({ truth, rows: rows.filter((row) => !isOfFile(row)) }, collector.outages),
+    wrongs,
+    kills: collector.outages.length,
+    rotations: logs.length - 1,
+    tasks: tasks.length,
+    output: collector.output(),
+  }
+}
+
+const TASK_TURNS = 3
+const NGINX_FLUSH_MS = 1_500
+
+/** Kafka away for a while with the collector killed meanwhile, and killed before; rotations at every turn. */
+async function trouble(scene: EdgeScene, options: EdgeOptions, handIn: (tag: string) => void): Promise<void> {
+  const { kafka, collector } = scene
+  const { say, kafkaAwayMs } = options
+  const untilFirstMs = (options.requests / options.perSecond) * 1_000 * FIRST_TROUBLE_AT
+  handIn('before')
+  await sleep(untilFirstMs / 2)
+  await scene.rotate()
+  await sleep(untilFirstMs / 2)
+  say('kill -9 of the collector')
+  await Promise.all([collector.killAndStart(), scene.rotate()])
+  say(`it is back; Kafka goes for ${kafkaAwayMs} ms`)
+  await kafka.stop()
+  const back = sleep(kafkaAwayMs)
+  handIn('meanwhile')
+  await sleep(kafkaAwayMs / 3)
+  await scene.rotate()
+  say('kill -9 of the collector while Kafka is away')
+  const again = collector.killAndStart()
+  await scene.rotate()
+  await back
+  await kafka.restart()
+  say('Kafka is back')
+  await again
+  say('the collector is back')
+  await scene.rotate()
+}
+
+/** Share of the load's time. */
+const FIRST_TROUBLE_AT = 0.2
+
+async function submitTasks({ nginx }: EdgeScene, tag: string, count: number): Promise<readonly Handed[]> {
+  const { acknowledged } = await submitMany({
+    ...{ urls: [nginx.url], queue: QUEUE, count, concurrency: 4, tag, retryForMs: TASKS_WITHIN_MS },
+  })
+  if (acknowledged.length < count) throw new Error(`only ${acknowledged.length} of ${count} tasks were taken (${tag})`)
+  return acknowledged
+}
+
+const TASKS_WITHIN_MS = 90_000
+
+async function untilEnded(bootstrap: string, tasks: readonly Handed[]): Promise<Map<string, SeenResult[]>> {
+  const giveUpAt = performance.now() + TASKS_WITHIN_MS
+  for (;;) {
+    const results = await readResults(bootstrap)
+    const missing = tasks.filter(({ id }) => !results.has(id))
+    if (missing.length === 0) return results
+    if (performance.now() > giveUpAt)
+      throw new Error(`${missing.length} tasks have not ended, such as ${missing[0]!.id}`)
+    await sleep(500)
+  }
+}
+
+/** Each address that h2load asked for must be there once. */
+function missingPaths(paths: readonly string[], rows: readonly TopicRow[]): string[] {
+  const seen = new Set(rows.map(({ path, query }) => `${path}?${query}`))
+  const missing = paths.filter((path) => !seen.has(path))
+  return missing.length === 0 ? [] : [`${missing.length} addresses have no row, such as ${missing[0]}`]
+}
+
+/** The row of the request that began a task names it, and so leads to its result. */
+function taskWrongs(
+  tasks: readonly Handed[],
+  rows: readonly TopicRow[],
+  results: ReadonlyMap<string, readonly SeenResult[]>,
+): string[] {
+  const begun = new Set(rows.filter((row) => row.method === 'POST' && row.status === 202).map((row) => row.task))
+  return tasks.flatMap(({ id }) => {
+    const state = results.get(id)?.[0]?.state
+    return [
+      ...(begun.has(id) ? [] : [`no row of a POST names the task ${id}`]),
+      ...(state === 'succeeded' ? [] : [`the task ${id} ended as ${state}`]),
+    ]
+  })
+}
