@@ -44,7 +44,12 @@ export type BrokerOptions =
       readonly replicationFactor: number | null
       /** Makes topics flush each record to disk before acknowledging (profile `fsync`). Default false. */
       readonly fsync: boolean
+      /** Of batches that are published. Default 'none'. */
+      readonly compression: KafkaCompression
     }
+
+export const KAFKA_COMPRESSIONS = ['none', 'gzip', 'snappy', 'lz4', 'zstd'] as const
+export type KafkaCompression = (typeof KAFKA_COMPRESSIONS)[number]
 
 export interface KafkaTls {
   /** Files in PEM form. */

@@ -110,7 +110,7 @@ function resolveRoles(given: readonly Role[], place: Place): ReadonlySet<Role> {
 
 function resolveBroker(read: ReadOptions, place: Place, files: FileReader): ServerOptions['broker'] {
   if (read.broker.kind === 'embedded') return read.broker
-  const { tls, sasl, replicationFactor, fsync } = read.kafka
+  const { tls, sasl, replicationFactor, fsync, compression } = read.kafka
   return {
     kind: 'kafka',
     bootstrap: read.broker.bootstrap,
@@ -123,6 +123,7 @@ function resolveBroker(read: ReadOptions, place: Place, files: FileReader): Serv
     sasl,
     replicationFactor,
     fsync,
+    compression,
   }
 }
 

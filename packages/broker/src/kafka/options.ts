@@ -25,6 +25,11 @@ export interface KafkaBrokerOptions {
   readonly fsync?: boolean
   /** Largest record, key + value + headers. Default 1 MiB. */
   readonly recordBytesMax?: number
+  /**
+   * How batches are compressed; one that would not become smaller goes as it is. Default 'none'. Whatever others chose
+   * is read.
+   */
+  readonly compression?: KafkaCompression
   /** 'classic' (default); 'consumer' is KIP-848 and refused for now, see `resolveKafkaOptions`. */
   readonly groupProtocol?: 'classic' | 'consumer'
   /** Told of whatever an operator should know and no caller can be told. Default: nobody. */
@@ -32,6 +37,9 @@ export interface KafkaBrokerOptions {
   readonly clock?: Clock
   readonly random?: Random
 }
+
+export const KAFKA_COMPRESSIONS = ['none', 'gzip', 'snappy', 'lz4', 'zstd'] as const
+export type KafkaCompression = (typeof KAFKA_COMPRESSIONS)[number]
 
 export interface KafkaSettings {
   readonly bootstrap: readonly Address[]
@@ -44,6 +52,7 @@ export interface KafkaSettings {
   readonly replicationFactor: number | undefined
   readonly fsync: boolean
   readonly recordBytesMax: number
+  readonly compression: KafkaCompression
   readonly onWarning: (text: string, details: Readonly<Record<string, unknown>>) => void
   readonly clock: Clock
   readonly random: Random
@@ -69,6 +78,9 @@ export function resolveKafkaOptions(given: KafkaBrokerOptions): KafkaSettings {
       'consumer',
     )
   }
+  if (given.compression !== undefined && !KAFKA_COMPRESSIONS.includes(given.compression)) {
+    throw invalid('compression', `must be one of ${KAFKA_COMPRESSIONS.join(', ')}`, given.compression)
+  }
   const clock = given.clock ?? systemClock
   return Object.freeze({
     bootstrap: given.bootstrap.map(parseAddress),
@@ -82,6 +94,7 @@ export function resolveKafkaOptions(given: KafkaBrokerOptions): KafkaSettings {
       given.replicationFactor === undefined ? undefined : atLeast('replicationFactor', 1, given.replicationFactor),
     fsync: given.fsync ?? false,
     recordBytesMax: atLeast('recordBytesMax', 1, given.recordBytesMax ?? RECORD_BYTES_MAX_DEFAULT),
+    compression: given.compression ?? 'none',
     onWarning: sayOnceAWhile(given.onWarning ?? (() => {}), clock),
     clock,
     random: given.random ?? systemRandom,

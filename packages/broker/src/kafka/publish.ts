@@ -9,7 +9,7 @@ import { CODE, KafkaCodeError } from './kafka-error.ts'
 import type { Link } from './link.ts'
 import { meaningOf } from './publish-answer.ts'
 import { type PendingBatch, PublishQueue, settleDurable, settleFailed } from './publish-queue.ts'
-import { recordBytes } from './record-batch.ts'
+import { type BatchCodec, recordBytes } from './record-batch.ts'
 import { splitBatch } from './split-batch.ts'
 import { type PartitionToProduce, type ProducedPartition, produce } from './wire.ts'
 
@@ -34,6 +34,7 @@ const EPOCH_MAX = 32_767
 export class Publisher {
   readonly #cluster: Cluster
   readonly #crc32c: (bytes: Buffer) => number
+  readonly #codec: BatchCodec | null
   readonly #queues = new Map<string, PublishQueue[]>()
   readonly #busy = new Set<PublishQueue>()
   readonly #requests = new Map<number, number>()
@@ -54,6 +55,8 @@ export class Publisher {
   constructor(cluster: Cluster) {
     this.#cluster = cluster
     this.#crc32c = cluster.library.crc32c
+    const { compression } = cluster.settings
+    this.#codec = compression === 'none' ? null : cluster.library.compressionsAlgorithms[compression]
     this.#backoff = new Backoff(cluster.settings.random)
     this.#requestTimeoutMs = Math.max(REQUEST_TIMEOUT_MS_MIN, cluster.settings.publishTimeoutMs * REQUEST_SHARE)
     this.#forget = cluster.onChange(() => this.#dispatchSoon())
@@ -212,6 +215,7 @@ export class Publisher {
     return batch.content.seal(
       { producerId: queue.producerId, epoch: queue.epoch, sequence: batch.sequence },
       this.#crc32c,
+      this.#codec,
     )
   }
 

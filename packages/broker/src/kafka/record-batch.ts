@@ -9,6 +9,8 @@ export class RecordBatch {
   #buffer: Buffer
   #end = HEAD_BYTES
   readonly #firstTimestampMs: number
+  /** The batch as it was last compressed, while it has not grown since. */
+  #packed: { readonly count: number; readonly bytes: Buffer } | null = null
 
   constructor(firstTimestampMs: number, bytes = FIRST_BYTES) {
     this.#buffer = Buffer.allocUnsafe(bytes)
@@ -51,14 +53,17 @@ export class RecordBatch {
     this.count++
   }
 
-  /** Fills in the head; again for each new identity of the producer. */
-  seal(identity: BatchIdentity, crc32c: (bytes: Buffer) => number): Buffer {
-    const bytes = this.#buffer.subarray(0, this.#end)
+  /** Fills in the head; again for each new identity of the producer. `codec` null: as it is. */
+  seal(identity: BatchIdentity, crc32c: (bytes: Buffer) => number, codec: BatchCodec | null = null): Buffer {
+    const plain = this.#buffer.subarray(0, this.#end)
+    const packed = codec === null ? plain : this.#pack(plain, codec)
+    const isSmaller = packed.length < plain.length
+    const bytes = isSmaller ? packed : plain
     bytes.writeBigInt64BE(0n, 0)
-    bytes.writeInt32BE(this.#end - 12, 8)
+    bytes.writeInt32BE(bytes.length - 12, 8)
     bytes.writeInt32BE(-1, 12)
     bytes[16] = 2
-    bytes.writeInt16BE(0, 21)
+    bytes.writeInt16BE(isSmaller ? codec!.bitmask : 0, 21)
     bytes.writeInt32BE(this.count - 1, 23)
     bytes.writeBigInt64BE(BigInt(this.#firstTimestampMs), 27)
     bytes.writeBigInt64BE(BigInt(this.#firstTimestampMs), 35)
@@ -70,6 +75,16 @@ export class RecordBatch {
     return bytes
   }
 
+  /** Everything after the head is compressed as one piece. */
+  #pack(plain: Buffer, codec: BatchCodec): Buffer {
+    if (this.#packed?.count === this.count) return this.#packed.bytes
+    const body = codec.compressSync(plain.subarray(HEAD_BYTES))
+    const bytes = Buffer.allocUnsafe(HEAD_BYTES + body.length)
+    bytes.set(body, HEAD_BYTES)
+    this.#packed = { count: this.count, bytes }
+    return bytes
+  }
+
   #reserve(bytes: number): void {
     const needed = this.#end + bytes
     if (needed <= this.#buffer.length) return
@@ -77,6 +92,12 @@ export class RecordBatch {
     this.#buffer.copy(larger, 0, 0, this.#end)
     this.#buffer = larger
   }
+}
+
+/** One of the ways of compression that Kafka knows; `bitmask` is its number in a batch's attributes. */
+export interface BatchCodec {
+  readonly bitmask: number
+  compressSync(bytes: Buffer): Buffer
 }
 
 export interface BatchIdentity {

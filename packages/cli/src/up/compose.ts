@@ -52,7 +52,7 @@ export async function openBroker(options: ServerOptions, log: Logger): Promise<B
     })
   }
   const { kafkaBroker } = await import('@forebay/broker/kafka')
-  const { bootstrap, tls, sasl, replicationFactor, fsync } = options.broker
+  const { bootstrap, tls, sasl, replicationFactor, fsync, compression } = options.broker
   return kafkaBroker({
     bootstrap,
     clientId: `forebay-${options.instance}`,
@@ -69,6 +69,7 @@ export async function openBroker(options: ServerOptions, log: Logger): Promise<B
     ...(sasl === null ? {} : { sasl }),
     ...(replicationFactor === null ? {} : { replicationFactor }),
     fsync,
+    compression,
     recordBytesMax: recordBytesMax(options),
     onWarning: (text, details) => log.warn(details, text),
     clock: systemClock,

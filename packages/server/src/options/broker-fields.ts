@@ -1,4 +1,4 @@
-import type { KafkaSasl, KafkaTls } from '../options.ts'
+import { KAFKA_COMPRESSIONS, type KafkaSasl, type KafkaTls } from '../options.ts'
 import { formatAddress, parseAddress } from './address.ts'
 import { type Field, leaf, object, type Place, quote, required } from './field.ts'
 import { choice, flag, integer, path, text } from './scalar-fields.ts'
@@ -105,5 +105,10 @@ export const kafkaField = object('How to talk to Kafka; without effect on the em
   fsync: flag(
     'Makes topics flush each record to disk before it is acknowledged: survives the power loss of all replicas, slower.',
     false,
+  ),
+  compression: choice(
+    'How batches of records are compressed on their way to Kafka and on its disks.',
+    KAFKA_COMPRESSIONS,
+    'none',
   ),
 })
