@@ -48,7 +48,7 @@ export function createRedaction({ parameters, client, members }: RedactOptions):
     client: (address) => (client === 'keep' ? address : client === 'drop' ? '' : networkOf(address)),
     keepsClient: client === 'keep',
     members: (value) => members.length > 0 && hideMembers(value, isSecretMember, 0),
-    hides: (name) => secretMembers.has(plainName(name)),
+    hides: isSecretMember,
   }
 }
 
