@@ -138,13 +138,17 @@ class RunningCollector implements Collector {
     }
   }
 
-  async #openSpool(name: string, whenFull: 'refuse' | 'drop-oldest'): Promise<Spool> {
+  async #openSpool(
+    name: string,
+    whenFull: 'refuse' | 'drop-oldest',
+    topic = this.#parts.options.topic,
+  ): Promise<Spool> {
     const { options, clock, log, meters } = this.#parts
     const spool = await Spool.open({
       dir: join(options.dir, name),
       bytesMax: options.spool.bytesMax,
       whenFull,
-      topic: options.topic,
+      topic,
       source: `${options.name}:${name}`,
       clock,
       onDropped: (loss) => {
@@ -180,6 +184,8 @@ class RunningCollector implements Collector {
 
   async #startHttp(spool: Spool): Promise<void> {
     const { options, broker, clock, meters } = this.#parts
+    // Of their own, so that neither a flood of logs nor one of requests takes the other's room.
+    const serviceSpool = await this.#openSpool('service-logs', options.spool.whenFull, options.logsTopic)
     const messages = options.produce.length === 0 ? spool : await this.#openSpool('messages', 'refuse')
     const bodies = new BodyRoom(BODIES_BYTES_MAX)
     this.#http = new EdgeHttpDoor({
@@ -190,6 +196,18 @@ class RunningCollector implements Collector {
         meters,
         intake: this.#intake(spool, 'http', 'http', 'json'),
         bodies,
+      },
+      serviceLogs: {
+        decoding: this.#decoding('log'),
+        spool: serviceSpool,
+        meters,
+        intake: this.#intake(serviceSpool, 'http', 'service-logs', 'log'),
+        bodies,
+      },
+      otlp: {
+        intake: this.#intake(serviceSpool, 'otlp', 'otlp', 'log'),
+        redaction: createRedaction(options.redact),
+        ...{ clock, meters, bodies },
       },
       produce: { broker, spool: messages, topics: new Set(options.produce), meters, clock, bodies },
       onTrouble: this.#saying('a request over HTTP failed'),

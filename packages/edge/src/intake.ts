@@ -4,6 +4,7 @@ import { droppedRecord, type Loss } from './dropped.ts'
 import { newEpoch } from './epoch.ts'
 import type { EdgeMeters, EdgeRoad } from './meters.ts'
 import type { DroppedReason } from './row.ts'
+import { sequenceHeader, sourceHeader } from './source-position.ts'
 import type { Spool } from './spool/spool.ts'
 
 export interface IntakeParts {
@@ -38,17 +39,41 @@ export class Intake {
    * `bytes` end with a newline. False when the spool has no room; ask again, or tell what is lost with `lost`. Rejects when
    * the disk refuses.
    */
-  async take(bytes: Buffer, durable: boolean): Promise<boolean> {
+  take(bytes: Buffer, durable: boolean): Promise<boolean> {
+    const { counts } = this.#decoder
+    return this.#keep(bytes.length, durable, (at, records) => {
+      counts.undecodable = 0
+      this.#decoder.decode(bytes, at, records)
+      return counts.undecodable
+    })
+  }
+
+  /** The same for rows that are made already: each is one place. `odd` of them hold what could not be read. */
+  takeRows(values: readonly Buffer[], odd: number, durable: boolean): Promise<boolean> {
+    const { decoding, source } = this.#parts
+    const key = Buffer.from(source)
+    const header = sourceHeader(source, this.#epoch)
+    return this.#keep(values.length, durable, (at, records) => {
+      for (const [index, value] of values.entries()) {
+        const headers = [header, sequenceHeader(at + index, at + index + 1)]
+        records.push({ topic: decoding.topic, key, value, headers })
+      }
+      return odd
+    })
+  }
+
+  async #keep(
+    places: number,
+    durable: boolean,
+    fill: (at: number, records: RecordToPublish[]) => number,
+  ): Promise<boolean> {
     const { decoding, spool, road, meters, clock } = this.#parts
     const untold = this.#untold.splice(0)
     const records: RecordToPublish[] = untold.map((loss) => droppedRecord(decoding.topic, loss, clock.wallMs()))
     const at = this.#at
-    const { counts } = this.#decoder
-    counts.undecodable = 0
-    this.#decoder.decode(bytes, at, records)
-    const { undecodable } = counts
+    const undecodable = fill(at, records)
     // Before it is kept: another call may come meanwhile.
-    this.#at = at + bytes.length
+    this.#at = at + places
     let kept = false
     try {
       kept = (await spool.append(decoding.topic, records, durable)) === 'kept'
@@ -57,7 +82,7 @@ export class Intake {
     } finally {
       if (!kept) {
         this.#untold.push(...untold)
-        this.#giveBack(at, at + bytes.length)
+        this.#giveBack(at, at + places)
       }
     }
   }

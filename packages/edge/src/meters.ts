@@ -1,6 +1,6 @@
 import type { DroppedReason } from './row.ts'
 
-export type EdgeRoad = 'file' | 'syslog' | 'http'
+export type EdgeRoad = 'file' | 'syslog' | 'http' | 'otlp'
 
 /** Counts of a collector; whoever starts it turns them into metrics. */
 export interface EdgeMeters {

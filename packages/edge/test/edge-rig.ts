@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Broker, type LogRecord, systemClock, systemRandom } from '@forebay/broker'
 import { embeddedBroker } from '@forebay/broker/embedded'
-import { EDGE_TOPIC, LOGS_TOPIC, type Row, readPosition, type SourcePosition } from '@forebay/edge'
+import { EDGE_TOPIC, LOGS_TOPIC, type LogRow, type Row, readPosition, type SourcePosition } from '@forebay/edge'
 import type { CollectorOptions } from '../src/options.ts'
 
 export const clock = systemClock
@@ -25,18 +25,22 @@ export async function openLog(dir: string, topics: readonly string[] = [EDGE_TOP
 export interface Seen {
   readonly record: LogRecord
   readonly position: SourcePosition
-  readonly row: Row
+  readonly row: Row | LogRow
 }
 
 /** The rows of the topic from its begin, until `enough` says so. */
-export async function rowsUntil(broker: Broker, enough: (rows: readonly Seen[]) => boolean): Promise<Seen[]> {
+export async function rowsUntil(
+  broker: Broker,
+  enough: (rows: readonly Seen[]) => boolean,
+  topic = EDGE_TOPIC,
+): Promise<Seen[]> {
   const seen: Seen[] = []
-  const listener = await broker.listen({ topic: EDGE_TOPIC, partition: 0, from: 'earliest' })
+  const listener = await broker.listen({ topic, partition: 0, from: 'earliest' })
   try {
     if (enough(seen)) return seen
     for await (const records of listener) {
       for (const record of records) {
-        seen.push({ record, position: readPosition(record)!, row: JSON.parse(textOf(record)) as Row })
+        seen.push({ record, position: readPosition(record)!, row: JSON.parse(textOf(record)) as Row | LogRow })
       }
       if (enough(seen)) return seen
     }

@@ -10,7 +10,9 @@ import { clock } from './edge-rig.ts'
 const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736'
 const SPAN = '00f067aa0ba902b7'
 
-function rowsOf(...lines: readonly (object | string | Buffer)[]): readonly (LogRow & UndecodableRow)[] {
+type LineRow = Omit<LogRow, 'kind'> & Pick<UndecodableRow, 'reason' | 'bytes'> & { readonly kind: string }
+
+function rowsOf(...lines: readonly (object | string | Buffer)[]): readonly LineRow[] {
   const redaction = createRedaction({ parameters: PARAMETERS_DEFAULT, client: 'network', members: MEMBERS_DEFAULT })
   const decoder = new Decoder({ topic: 'logs', format: 'log', redaction, clock }, 'billing/web-1', 'e1')
   const bytes = lines.map((line) =>
@@ -18,7 +20,7 @@ function rowsOf(...lines: readonly (object | string | Buffer)[]): readonly (LogR
   )
   const records: RecordToPublish[] = []
   decoder.decode(Buffer.concat(bytes.flatMap((one) => [one, Buffer.from('\n')])), 0, records)
-  return records.map(({ value }) => JSON.parse(Buffer.from(value).toString()) as LogRow & UndecodableRow)
+  return records.map(({ value }) => JSON.parse(Buffer.from(value).toString()) as LineRow)
 }
 
 test("pino's lines become rows: level, time, message, trace, the rest as attributes", () => {

@@ -6,11 +6,14 @@ import { ForebayError, toForebayError } from '@forebay/protocol'
 import type { HttpDoorOptions } from '../options.ts'
 import { answer, answerProblem } from './http-answer.ts'
 import { type LogsRouteParts, takeLogs } from './logs-route.ts'
+import { answerOtlpError, OTLP_LOGS_PATH, type OtlpRouteParts, takeOtlp } from './otlp-route.ts'
 import { type ProduceRouteParts, produce } from './produce-route.ts'
 
 export interface HttpDoorParts {
   readonly options: HttpDoorOptions
   readonly logs: LogsRouteParts
+  readonly serviceLogs: LogsRouteParts
+  readonly otlp: OtlpRouteParts
   readonly produce: ProduceRouteParts
   readonly onTrouble: (cause: unknown) => void
 }
@@ -76,24 +79,30 @@ export class EdgeHttpDoor {
       const error = toForebayError(thrown)
       if (error.code === 'INTERNAL' && !request.destroyed) this.#parts.onTrouble(thrown)
       if (!request.complete) response.setHeader('connection', 'close')
-      if (!response.headersSent) answerProblem(response, error)
+      if (!response.headersSent) {
+        const isOtlp = pathOf(request) === OTLP_LOGS_PATH
+        if (isOtlp) answerOtlpError(request, response, error)
+        else answerProblem(response, error)
+      }
     }
     if (this.#stopping) response.once('finish', () => request.socket.end())
   }
 
   #route(request: IncomingMessage, response: ServerResponse): Promise<void> | void {
-    const { logs, produce: producing } = this.#parts
-    const path = (request.url ?? '').split('?')[0]!
+    const { logs, serviceLogs, otlp, produce: producing } = this.#parts
+    const path = pathOf(request)
     if (path === '/livez') return answer(response, 200, { status: 'ok' })
     const topic = /^\/v1\/edge\/produce\/([A-Za-z0-9._-]{1,249})$/.exec(path)?.[1]
-    if (topic === undefined && path !== '/v1/edge/logs') {
+    if (topic === undefined && !PATHS.has(path)) {
       throw new ForebayError('ROUTE_NOT_FOUND', `There is nothing at ${JSON.stringify(path.slice(0, 200))}.`)
     }
     if (request.method !== 'POST') throw new ForebayError('METHOD_NOT_ALLOWED', 'Only POST is understood here.')
     if (this.#stopping)
       throw new ForebayError('STOPPING', 'This collector is stopping; nothing was kept.', { retryAfterS: 1 })
     this.#authorise(request)
-    return topic === undefined ? takeLogs(logs, request, response) : produce(producing, topic, request, response)
+    if (topic !== undefined) return produce(producing, topic, request, response)
+    if (path === OTLP_LOGS_PATH) return takeOtlp(otlp, request, response)
+    return takeLogs(path === SERVICE_LOGS_PATH ? serviceLogs : logs, request, response)
   }
 
   #authorise({ headers }: IncomingMessage): void {
@@ -108,4 +117,11 @@ export class EdgeHttpDoor {
   }
 }
 
+function pathOf({ url }: IncomingMessage): string {
+  return (url ?? '').split('?')[0]!
+}
+
+/** Lines of services, as /v1/edge/logs takes those of nginx. */
+const SERVICE_LOGS_PATH = '/v1/edge/service-logs'
+const PATHS: ReadonlySet<string> = new Set(['/v1/edge/logs', SERVICE_LOGS_PATH, OTLP_LOGS_PATH])
 const CONNECTIONS_MAX = 1_000

@@ -51,14 +51,16 @@ interface Sender {
   readonly first: number
   /** Lines that the sender lost just before these. */
   readonly dropped: number
+  /** When it found that out; 0 where it does not say. With it a row that comes again is the same. ms */
+  readonly droppedAtMs: number
 }
 
 async function keep({ decoding, spool, meters }: LogsRouteParts, sender: Sender, body: Buffer): Promise<boolean> {
-  const { source, epoch, first, dropped } = sender
+  const { source, epoch, first, dropped, droppedAtMs } = sender
   const records: RecordToPublish[] = []
   if (dropped > 0) {
     const loss = { reason: 'sender', source, epoch, first, end: first, lines: dropped } as const
-    records.push(droppedRecord(decoding.topic, loss, decoding.clock.wallMs()))
+    records.push(droppedRecord(decoding.topic, loss, droppedAtMs || decoding.clock.wallMs()))
   }
   const decoder = new Decoder(decoding, source, epoch)
   decoder.decode(body, first, records)
@@ -83,7 +85,13 @@ function senderOf({ headers }: IncomingMessage): Sender | null {
       'Write up to 64 letters, digits, and . _ - that each start of the sender chooses anew.',
     )
   }
-  return { source, epoch, first: count(headers, 'Forebay-First'), dropped: count(headers, 'Forebay-Dropped', 0) }
+  return {
+    source,
+    epoch,
+    first: count(headers, 'Forebay-First'),
+    dropped: count(headers, 'Forebay-Dropped', 0),
+    droppedAtMs: count(headers, 'Forebay-Dropped-At', 0),
+  }
 }
 
 function count(headers: IncomingMessage['headers'], name: string, absent?: number): number {
@@ -97,7 +105,7 @@ function count(headers: IncomingMessage['headers'], name: string, absent?: numbe
   )
 }
 
-function badHeader(name: string, given: unknown, fix: string): ForebayError {
+export function badHeader(name: string, given: unknown, fix: string): ForebayError {
   return new ForebayError('BAD_HEADER', `${name}: ${JSON.stringify(given ?? null)} cannot be used. ${fix}`, {
     members: { header: name },
   })

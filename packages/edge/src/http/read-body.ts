@@ -18,10 +18,19 @@ export class BodyRoom {
   ): Promise<Answer> {
     const declared = Number(request.headers['content-length'] ?? 0)
     if (declared > bytesMax) throw tooLarge(bytesMax)
+    return this.collect(request, bytesMax, use)
+  }
+
+  /** The same of any stream of bytes, such as one that is unpacked. */
+  async collect<Answer>(
+    stream: AsyncIterable<unknown>,
+    bytesMax: number,
+    use: (body: Buffer) => Promise<Answer>,
+  ): Promise<Answer> {
     const pieces: Buffer[] = []
     let bytes = 0
     try {
-      for await (const piece of request) {
+      for await (const piece of stream) {
         const { length } = piece as Buffer
         bytes += length
         this.#bytes += length
