@@ -25,6 +25,7 @@ interface Count {
 /** Of one test; those that kill brokers under load take minutes. */
 const TEST_TIMEOUT_MS = 600_000
 
+/** A command, or a file. */
 type DebianPackage = readonly [command: string, debianPackage: string]
 
 /** What the tests drive beside our own code. */
@@ -38,6 +39,7 @@ const ROAD_PACKAGES: readonly DebianPackage[] = [
   ['mvn', 'maven'],
   ['kcat', 'kcat'],
   ['nginx', 'nginx-light'],
+  ['/usr/lib/nginx/modules/ngx_http_lua_module.so', 'libnginx-mod-http-lua'],
   ['h2load', 'nghttp2-client'],
   ['etcd', 'etcd-server'],
   ['python3', 'python3-venv'],

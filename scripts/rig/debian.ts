@@ -1,4 +1,5 @@
 import { execFile, spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -7,7 +8,7 @@ import { promisify } from 'node:util'
 const run = promisify(execFile)
 
 /**
- * Sees to it that a command exists, by Debian's package when we are root; throws the line to type otherwise. Looks in
+ * Sees to it that a command, or a file, exists, by Debian's package when we are root; throws the line to type otherwise. Looks in
  * the folders of servers (/usr/sbin) too, which are not on everybody's path.
  */
 export async function requireCommand(command: string, debianPackage: string): Promise<void> {
@@ -51,6 +52,7 @@ const APT_OPTIONS = ['-q', '-o', 'DPkg::Lock::Timeout=120', '-o', 'APT::Sandbox:
 const APT_ENV = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
 
 function exists(command: string): boolean {
+  if (command.startsWith('/')) return existsSync(command)
   const env = { ...process.env, PATH: `${process.env.PATH ?? ''}:/usr/sbin:/sbin` }
   return spawnSync('sh', ['-c', 'command -v "$1"', 'sh', command], { stdio: 'ignore', env }).status === 0
 }

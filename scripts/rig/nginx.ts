@@ -13,6 +13,8 @@ export interface NginxRig extends AsyncDisposable {
   readonly pid: number
   /** Its configuration, as generated. */
   readonly configFile: string
+  /** What it said last; its error log. */
+  output(): string
   stop(): Promise<void>
 }
 
@@ -37,21 +39,28 @@ export interface GeneratedNginxOptions {
   readonly flags?: readonly string[]
   /** Files in PEM form; the URL is https then. */
   readonly tls?: { readonly cert: string; readonly key: string }
+  /** With the Lua module, and the Lua files in its folder; `flags` say what for. */
+  readonly lua?: boolean
+  /** Default 1. */
+  readonly workers?: number
+  /** More for inside http { }. */
+  readonly more?: string
 }
 
 /** With the configuration that `forebay nginx` prints for these gateways, each 'host:port'. */
 export async function startGeneratedNginx(
   gateways: readonly { readonly http: string; readonly grpc: string }[],
-  { flags = SHARED_STORE, tls }: GeneratedNginxOptions = {},
+  { flags = SHARED_STORE, tls, lua = false, workers = 1, more = '' }: GeneratedNginxOptions = {},
 ): Promise<GeneratedNginx> {
   const dir = await nginxFolder()
   const [port, grpcPort] = [await freePort(), await freePort()]
   const accessLog = join(dir, 'access.log')
   const own = ['--listen', `127.0.0.1:${port}`, '--grpc-listen', `127.0.0.1:${grpcPort}`, '--access-log', accessLog]
+  if (lua) own.push('--lua', join(dir, 'lua'))
   const secured = tls === undefined ? [] : ['--tls-cert', tls.cert, '--tls-key', tls.key]
   const generated = await printedConfiguration(gateways, [...own, ...secured, ...flags])
   const url = `${tls === undefined ? 'http' : 'https'}://127.0.0.1:${port}`
-  const rig = await run(dir, url, [port, grpcPort], generated)
+  const rig = await run(dir, url, [port, grpcPort], generated + more, { lua, workers })
   return { ...rig, grpc: `127.0.0.1:${grpcPort}`, accessLog }
 }
 
@@ -66,10 +75,10 @@ export async function printedConfiguration(
 }
 
 /** What nginx says of a configuration for inside http { }; rejects with its faults. */
-export async function testNginx(inside: string): Promise<string> {
+export async function testNginx(inside: string, process: ProcessOptions = PLAIN): Promise<string> {
   const dir = await nginxFolder()
   try {
-    const { stderr } = await execute(NGINX, ['-t', ...(await written(dir, inside))])
+    const { stderr } = await execute(NGINX, ['-t', ...(await written(dir, inside, process))])
     return stderr
   } finally {
     await rm(dir, { recursive: true, force: true })
@@ -77,6 +86,8 @@ export async function testNginx(inside: string): Promise<string> {
 }
 
 const NGINX = '/usr/sbin/nginx'
+/** Debian's `libnginx-mod-http-lua` and what it needs. */
+const LUA_MODULES = ['/usr/lib/nginx/modules/ndk_http_module.so', '/usr/lib/nginx/modules/ngx_http_lua_module.so']
 const FOREBAY = fileURLToPath(new URL('../../packages/cli/src/main.ts', import.meta.url))
 /** Nobody connects to it; several gateways behind one nginx share a store. */
 const SHARED_STORE = ['--set', 'store=postgres://forebay@127.0.0.1/forebay']
@@ -87,8 +98,21 @@ async function nginxFolder(): Promise<string> {
   return mkdtemp(join(tmpdir(), 'forebay-nginx-'))
 }
 
-async function run(dir: string, url: string, ports: readonly number[], inside: string): Promise<NginxRig> {
-  const args = await written(dir, inside)
+interface ProcessOptions {
+  readonly lua: boolean
+  readonly workers: number
+}
+
+const PLAIN: ProcessOptions = { lua: false, workers: 1 }
+
+async function run(
+  dir: string,
+  url: string,
+  ports: readonly number[],
+  inside: string,
+  process = PLAIN,
+): Promise<NginxRig> {
+  const args = await written(dir, inside, process)
   // Its master ends its workers only when asked to.
   const nginx = startProcess({ name: 'nginx', command: NGINX, args, deathSignal: 'TERM' })
   const stop = async () => {
@@ -97,7 +121,10 @@ async function run(dir: string, url: string, ports: readonly number[], inside: s
   }
   try {
     for (const port of ports) await nginx.listens(port)
-    return { url, pid: nginx.pid, configFile: join(dir, CONFIG_FILE), stop, [Symbol.asyncDispose]: stop }
+    return {
+      ...{ url, pid: nginx.pid, configFile: join(dir, CONFIG_FILE) },
+      ...{ output: () => nginx.output(), stop, [Symbol.asyncDispose]: stop },
+    }
   } catch (error) {
     await stop()
     throw error
@@ -107,18 +134,20 @@ async function run(dir: string, url: string, ports: readonly number[], inside: s
 const CONFIG_FILE = 'nginx.conf'
 
 /** Arguments by which nginx finds the configuration. */
-async function written(dir: string, inside: string): Promise<string[]> {
+async function written(dir: string, inside: string, process: ProcessOptions): Promise<string[]> {
   await mkdir(join(dir, 'temp'))
-  await writeFile(join(dir, CONFIG_FILE), wholeConfiguration(inside))
+  await writeFile(join(dir, CONFIG_FILE), wholeConfiguration(inside, process))
   return ['-p', dir, '-c', join(dir, CONFIG_FILE), '-e', 'stderr']
 }
 
-function wholeConfiguration(inside: string): string {
+function wholeConfiguration(inside: string, { lua, workers }: ProcessOptions): string {
   // Only a root master may name the user of its workers, and has to, so that they can write its temporary folder.
   const user = process.getuid?.() === 0 ? 'user root;' : ''
+  const modules = lua ? LUA_MODULES.map((file) => `load_module ${file};`).join('\n') : ''
   return `daemon off;
 ${user}
-worker_processes 1;
+${modules}
+worker_processes ${workers};
 pid nginx.pid;
 error_log stderr warn;
 events { worker_connections 16384; }

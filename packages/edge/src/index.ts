@@ -2,6 +2,7 @@ export { type Collector, type CollectorParts, type EdgeLog, edgeTopics, startCol
 export { MEMBERS_DEFAULT, PARAMETERS_DEFAULT, type RedactOptions } from './decode/redaction.ts'
 export { Intervals } from './intervals.ts'
 export { LOGS_TOPIC, type LogRow } from './log-row.ts'
+export { type LuaFile, luaFiles } from './lua-files.ts'
 export type { EdgeMeters, EdgeRoad } from './meters.ts'
 export type { CollectorOptions, FileOptions, HttpDoorOptions, SyslogOptions } from './options.ts'
 export {

@@ -1,3 +1,6 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { luaFiles } from '@forebay/edge'
 import type { ServerOptions } from '@forebay/server/configuration'
 import type { Command } from 'commander'
 import { type Context, requireConfig, withConfigFlags } from '../context.ts'
@@ -11,10 +14,11 @@ import {
   readRate,
   readSyslog,
 } from '../nginx/flags.ts'
+import { type LuaFlags, readLua } from '../nginx/lua-flags.ts'
 import type { GatewayAddress, NginxPlan } from '../nginx/plan.ts'
 import { renderNginx } from '../nginx/render.ts'
 
-interface NginxFlags {
+interface NginxFlags extends LuaFlags {
   readonly config?: string
   readonly set: readonly string[]
   readonly gateway: readonly string[]
@@ -45,16 +49,37 @@ export function registerNginx(program: Command, context: Context): void {
     .option('--tls-key <file>', 'its private key, PEM')
     .option('--rate <count>', 'requests of one client address: 100r/s or 600r/m (default: no limit)')
     .option('--connections <count>', 'requests of one client address under way at once (default: no limit)')
-    .option('--access-log <file>', 'where nginx writes its JSON lines', '/var/log/nginx/forebay.log')
+    .option('--access-log <file>', 'where nginx writes its JSON lines; off for nowhere', '/var/log/nginx/forebay.log')
     .option('--syslog <host:port>', 'sends the same lines to a collector, by UDP (default: no)')
+    .option('--lua <folder>', 'writes Lua files there; rows go to a collector by them (needs nginx with Lua)')
+    .option('--no-lua-log', 'no rows by Lua, only what else it is for')
+    .option('--lua-buffer <size>', 'memory for rows while the collector is away (default: 32m)')
+    .option('--collector <address>', 'unix:/path or IP:port (default: the one of the configuration)')
+    .option('--collector-key <file>', 'file with an access key of the collector, which the workers of nginx can read')
+    .option('--log-header <name>', 'a header of requests that rows show; may be repeated', collect, [])
+    .option('--log-body <which>', 'bodies of requests that rows show: none, errors or all (default: none)')
+    .option('--log-body-max <size>', 'of each such body (default: 4k)')
+    .option('--produce <topic>', 'takes POST /produce/TOPIC; may be repeated', collect, [])
     .addHelpText('after', EXAMPLES)
-    .action((flags: NginxFlags) => context.terminal.data(renderNginx(planOf(flags, context)).trimEnd()))
+    .action((flags: NginxFlags) => {
+      const plan = planOf(flags, context)
+      if (plan.lua !== null) writeLua(plan.lua.dir, context)
+      context.terminal.data(renderNginx(plan).trimEnd())
+    })
+}
+
+function writeLua(dir: string, { terminal }: Context): void {
+  const folder = join(dir, 'forebay')
+  mkdirSync(folder, { recursive: true })
+  for (const { name, text } of luaFiles()) writeFileSync(join(folder, name), text)
+  terminal.say(`The Lua files are in ${folder}.`)
 }
 
 const EXAMPLES = `
 Examples:
   forebay nginx > /etc/nginx/conf.d/forebay.conf
   forebay nginx --gateway 10.0.0.1:8080/8081 --gateway 10.0.0.2:8080/8081 --rate 100r/s
+  forebay nginx --lua /etc/nginx/forebay-lua --produce orders > /etc/nginx/conf.d/forebay.conf
   forebay nginx --server-name tasks.example.com --tls-cert fullchain.pem --tls-key key.pem
 
 The longest wait and the largest body come from the configuration (--config), which the gateways should share.
@@ -86,6 +111,7 @@ function planOf(flags: NginxFlags, context: Context): NginxPlan {
     connections: flags.connections === undefined ? null : readConnections(flags.connections),
     accessLog: checkFile('--access-log', flags.accessLog),
     syslog: flags.syslog === undefined ? null : readSyslog(flags.syslog),
+    lua: readLua(flags, options),
     bodyBytesMax: Math.max(options.http.bodyBytesMax, ...bodies),
     waitMaxMs: options.http.waitMaxMs,
   }

@@ -1,5 +1,5 @@
 /** A part of a configuration of nginx: each directive says why it is there. */
-export type Directive = Line | Block
+export type Directive = Line | Block | Lua
 
 interface Line {
   readonly text: string
@@ -8,6 +8,10 @@ interface Line {
 
 interface Block extends Line {
   readonly inside: readonly Directive[]
+}
+
+interface Lua extends Line {
+  readonly code: readonly string[]
 }
 
 /** `text` without its semicolon. */
@@ -19,12 +23,21 @@ export function block(text: string, why: string, inside: readonly Directive[]): 
   return { text, why, inside }
 }
 
+/** A `…_by_lua_block`; what stands in it is Lua, with comments of its own. */
+export function lua(text: string, why: string, code: readonly string[]): Directive {
+  return { text, why, code }
+}
+
 export function written(directives: readonly Directive[], depth = 0): string {
   return directives.map((directive) => writtenOne(directive, depth)).join('')
 }
 
 function writtenOne(directive: Directive, depth: number): string {
   const indent = '    '.repeat(depth)
+  if ('code' in directive) {
+    const code = directive.code.map((one) => `${indent}    ${one}\n`).join('')
+    return `${indent}# ${directive.why}\n${indent}${directive.text} {\n${code}${indent}}\n`
+  }
   if (!('inside' in directive)) return commented(`${indent}${directive.text};`, directive.why, indent)
   const space = depth === 0 ? '\n' : ''
   return `${space}${indent}# ${directive.why}\n${indent}${directive.text} {\n${written(directive.inside, depth + 1)}${indent}}\n`

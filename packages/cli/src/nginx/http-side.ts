@@ -1,4 +1,5 @@
 import { block, type Directive, duration, line } from './directives.ts'
+import { luaLocations } from './lua-side.ts'
 import { CONNECT_MS, type NginxPlan, SSE_SILENCE_MS, WAIT_MARGIN_MS, WATCH_SILENCE_MS } from './plan.ts'
 import { problemAnswers } from './problem-answers.ts'
 import { limits, listening } from './shared-side.ts'
@@ -23,6 +24,7 @@ export function httpSide(plan: NginxPlan): Directive {
     ...roads(),
     eventStreams(),
     webSocket(),
+    ...luaLocations(plan),
     block('location = /metrics', 'Numbers of one gateway, drawn by lot, tell nobody anything: scrape each by itself.', [
       line('return 404', 'and they are not for callers'),
     ]),

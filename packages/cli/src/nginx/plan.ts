@@ -1,4 +1,5 @@
 import type { Address } from '@forebay/server/configuration'
+import type { LuaPlan } from './lua-plan.ts'
 
 /** What a configuration of nginx is made from, checked: every text in it is safe to write into one. */
 export interface NginxPlan {
@@ -14,9 +15,12 @@ export interface NginxPlan {
   readonly rate: Rate | null
   /** Requests of one client address that may be under way at once; null for no limit. */
   readonly connections: number | null
+  /** 'off' for none. */
   readonly accessLog: string
   /** host:port of a collector that takes the same lines over UDP; null for none. */
   readonly syslog: string | null
+  /** Rows and messages by Lua; null for none. */
+  readonly lua: LuaPlan | null
   /** Whether an Idempotency-Key holds at every gateway: they share a store, or there is one. */
   readonly keysHold: boolean
   readonly bodyBytesMax: number

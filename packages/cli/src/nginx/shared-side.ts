@@ -1,5 +1,6 @@
 import { accessLogFormat } from './access-log.ts'
 import { block, type Directive, line } from './directives.ts'
+import { luaLogging, luaShared } from './lua-side.ts'
 import type { NginxPlan } from './plan.ts'
 
 /** What both doors have: where they listen, TLS, limits, and the maps and zones they share. */
@@ -8,6 +9,7 @@ export function sharedDirectives(plan: NginxPlan): Directive[] {
   return [
     ...accessLogFormat(),
     ...zones(plan),
+    ...luaShared(plan),
     block('map $http_upgrade $forebay_connection', 'The Connection header of a WebSocket handshake.', [
       line('default upgrade', 'asked for'),
       line("'' ''", 'not asked for: an ordinary request'),
@@ -17,7 +19,7 @@ export function sharedDirectives(plan: NginxPlan): Directive[] {
 }
 
 export function listening(
-  { tls, serverName, accessLog, syslog }: NginxPlan,
+  { tls, serverName, accessLog, syslog, lua }: NginxPlan,
   listen: string,
   whom: string,
   http2 = false,
@@ -46,7 +48,7 @@ export function listening(
       ? [line('http2_max_concurrent_streams 1024', 'waits and streams of one caller share its connection')]
       : []),
     line('keepalive_requests 100000', 'a busy connection need not be made anew'),
-    line(`access_log "${accessLog}" forebay buffer=64k flush=1s`, 'written once a second, or when it is much'),
+    ...fileLog(accessLog, syslog !== null),
     ...(syslog === null
       ? []
       : [
@@ -55,7 +57,15 @@ export function listening(
             'the same to a collector; what it cannot take at once is lost',
           ),
         ]),
+    ...luaLogging(lua),
   ]
+}
+
+function fileLog(accessLog: string, isBesideSyslog: boolean): Directive[] {
+  if (accessLog !== 'off') {
+    return [line(`access_log "${accessLog}" forebay buffer=64k flush=1s`, 'written once a second, or when it is much')]
+  }
+  return isBesideSyslog ? [] : [line('access_log off', 'no file')]
 }
 
 export function limits({ rate, connections }: NginxPlan): Directive[] {
