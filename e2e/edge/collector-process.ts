@@ -6,7 +6,7 @@ import type { Outage } from './judge.ts'
 export interface CollectorProcess extends AsyncDisposable {
   /** When it was not there, or about to be killed, each with an end once it is back. */
   readonly outages: readonly Outage[]
-  /** kill -9, then starts it again until it is there; resolves then. */
+  /** kill -9, and starts it again; resolves when it takes lines, although the log may be away. */
   killAndStart(): Promise<void>
   /** Resolves when nothing is on this machine's disk that is not in the log. */
   untilThrough(withinMs: number): Promise<void>
@@ -20,23 +20,20 @@ export interface CollectorProcess extends AsyncDisposable {
 export async function startCollectorProcess(config: Readonly<Record<string, unknown>>): Promise<CollectorProcess> {
   const forebay: Forebay = await startForebay({ config, roles: ['collector'] })
   const outages: Outage[] = []
+  let starting: Promise<void> = Promise.resolve()
   const metrics = async () => (await fetch(`${forebay.url}/metrics`)).text()
   return {
     outages,
     async killAndStart() {
       const killedMs = Date.now()
       await forebay.kill9()
-      for (;;) {
-        try {
-          await forebay.start()
-          break
-        } catch {
-          await sleep(START_PAUSE_MS)
-        }
-      }
+      starting = forebay.start()
+      starting.catch(() => {})
+      await forebay.rig.line(/"collecting access logs"/, COLLECTS_WITHIN_MS)
       outages.push({ fromMs: killedMs - LAST_BREATH_MS, untilMs: Date.now() })
     },
     async untilThrough(withinMs) {
+      await starting
       const giveUpAt = performance.now() + withinMs
       // Twice in a row: nginx may write its last lines between two looks.
       for (let good = 0; good < 2; ) {
@@ -59,7 +56,7 @@ export async function startCollectorProcess(config: Readonly<Record<string, unkn
   }
 }
 
-const START_PAUSE_MS = 200
+const COLLECTS_WITHIN_MS = 30_000
 const LOOK_MS = 250
 /** What its socket held when it died is lost, and what the kernel dropped since it last looked is not told. */
 const LAST_BREATH_MS = 2_000

@@ -35,7 +35,8 @@ const THROUGH_WITHIN_MS = 120_000
 
 /** Load on nginx while Kafka goes away, the collector is killed and log files are rotated. */
 export async function runEdge(options: EdgeOptions): Promise<EdgeReport> {
-  const { say } = options
+  const began = performance.now()
+  const say = (line: string) => options.say(`${((performance.now() - began) / 1_000).toFixed(1)} s: ${line}`)
   say('starting Kafka, two gateways with a worker, nginx and a collector')
   await using scene = await startEdgeScene()
   const { kafka, collector } = scene
@@ -43,7 +44,7 @@ export async function runEdge(options: EdgeOptions): Promise<EdgeReport> {
   const loading = runLoad({ url: scene.nginx.url, ...options, dir: scene.dir })
   const handed: Promise<readonly Handed[]>[] = []
   const handIn = (tag: string) => handed.push(submitTasks(scene, tag, Math.ceil(options.tasks / TASK_TURNS)))
-  await Promise.all([loading, trouble(scene, options, handIn)])
+  await Promise.all([loading, trouble(scene, { ...options, say }, handIn)])
   handIn('after')
   const tasks = (await Promise.all(handed)).flat()
   say(`${tasks.length} tasks; waiting until their results and all rows are in the log`)
@@ -106,13 +107,11 @@ async function trouble(scene: EdgeScene, options: EdgeOptions, handIn: (tag: str
   await sleep(kafkaAwayMs / 3)
   await scene.rotate()
   say('kill -9 of the collector while Kafka is away')
-  const again = collector.killAndStart()
-  await scene.rotate()
+  await Promise.all([collector.killAndStart(), scene.rotate()])
+  say('the collector takes lines again')
   await back
   await kafka.restart()
   say('Kafka is back')
-  await again
-  say('the collector is back')
   await scene.rotate()
 }
 

@@ -16,8 +16,8 @@ import { Positions } from './tail/positions.ts'
 
 export interface CollectorParts {
   readonly options: CollectorOptions
-  /** Open, with the topics of `edgeTopics`; stays the caller's. */
-  readonly broker: Broker
+  /** With the topics of `edgeTopics`; need not be open yet. Stays the caller's. */
+  readonly broker: Pick<Broker, 'publish' | 'capabilities'>
   readonly clock: Clock
   readonly random: Random
   readonly meters: EdgeMeters

@@ -4,8 +4,11 @@ import type { TopicSpec } from '@forebay/broker'
 export interface Beside {
   /** Made where they are missing. */
   readonly topics: readonly TopicSpec[]
-  /** Called once, when the log is open. Throws what stands in the way, with everything closed again. */
-  start(): Promise<void>
+  /**
+   * Called once, before the log is open: what comes meanwhile may be kept elsewhere. `opened` settles with the log's opening.
+   * Throws what stands in the way, with everything closed again.
+   */
+  start(opened: Promise<void>): Promise<void>
   /** What keeps it from doing its work, for /readyz. */
   problems(): readonly string[]
   /** Called once, while the log is still open, also where `start` was not called or failed. */

@@ -48,7 +48,7 @@ export interface ServerParts {
   readonly clock: Clock
   readonly random: Random
   readonly telemetry: Telemetry
-  /** Started when the log is open, stopped before it is closed. */
+  /** Started before the log is open, stopped before it is closed. */
   readonly beside?: Beside | null
 }
 
@@ -139,10 +139,14 @@ class ComposedServer implements Server {
   }
 
   async #start(): Promise<ServerAddresses> {
-    const { options, broker, store, beside } = this.#parts
+    const { options, store, beside } = this.#parts
     const { signal } = this.#startOver
     signal.throwIfAborted()
-    await broker.open({ topics: [...topicsOf(options), ...(beside?.topics ?? [])], signal })
+    const opened = this.#openLog()
+    // Heard of below, once the collector takes lines.
+    opened.catch(() => {})
+    await beside?.start(opened)
+    await opened
     const partitions = await this.#partitionCounts()
     const partitionsOf = (topic: string) => partitions.get(topic) ?? options.partitions
     const lanes = partitionsOf(RESULTS_TOPIC)
@@ -157,9 +161,26 @@ class ComposedServer implements Server {
     signal.throwIfAborted()
     const grpc = await this.#bindGrpc()
     if (options.roles.has('dispatcher')) await this.#startDispatchers(lanes, partitionsOf)
-    await beside?.start()
     signal.throwIfAborted()
     return { http: await this.#listenHttp(), grpc }
+  }
+
+  /** A log that is away is waited for where only a collector wants it: what comes meanwhile is kept on this machine. */
+  async #openLog(): Promise<void> {
+    const { options, broker, beside, clock, telemetry } = this.#parts
+    const { signal } = this.#startOver
+    const topics = [...topicsOf(options), ...(beside?.topics ?? [])]
+    const waits = beside != null && [...options.roles].every((role) => role === 'collector')
+    for (;;) {
+      try {
+        return await broker.open({ topics, signal })
+      } catch (thrown) {
+        const isAway = thrown instanceof ForebayError && thrown.code === 'BROKER_UNAVAILABLE'
+        if (!waits || !isAway || signal.aborted) throw thrown
+        telemetry.log.warn({ err: thrown }, 'the log is not there; what is collected waits on this machine')
+        await clock.sleep(OPEN_AGAIN_MS, signal)
+      }
+    }
   }
 
   async #partitionCounts(): Promise<Map<string, number>> {
@@ -353,6 +374,8 @@ class ComposedServer implements Server {
 
 /** Large bodies that are in memory on their way to workers and targets; attempts beyond it wait. */
 const BODIES_BYTES_MAX = 128 * 1024 * 1024
+/** Between two attempts at a log that is away; each takes a while of its own. */
+const OPEN_AGAIN_MS = 1_000
 
 function topicsOf({ queues, events, partitions, retentionMs }: ServerOptions): TopicSpec[] {
   const topics: TopicSpec[] = [CLUSTER_TOPIC_SPEC, CONTROL_TOPIC_SPEC, { name: RESULTS_TOPIC, partitions, retentionMs }]

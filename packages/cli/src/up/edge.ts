@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { type Broker, systemClock, systemRandom } from '@forebay/broker'
-import type { Collector, CollectorOptions, EdgeMeters } from '@forebay/edge'
+import type { Collector, CollectorOptions, CollectorParts, EdgeMeters } from '@forebay/edge'
 import type { Beside, Metrics, ServerOptions } from '@forebay/server'
 import type { Logger } from 'pino'
 import { Counter, Gauge } from 'prom-client'
@@ -21,15 +21,28 @@ export async function collectorBeside({ options, broker, registry, log }: EdgePa
   const meters = createEdgeMeters(registry, async () => (await collector?.behind()) ?? { filesBytes: 0, spoolBytes: 0 })
   return {
     topics: edgeTopics(collecting, { partitions: options.partitions, retentionMs: options.edge.retentionMs }),
-    async start() {
+    async start(opened) {
       collector = await startCollector({
-        ...{ options: collecting, broker, meters, log },
+        ...{ options: collecting, broker: onceOpen(broker, opened), meters, log },
         ...{ clock: systemClock, random: systemRandom },
       })
       log.info({ ...collector.ports, files: collecting.files.map(({ path }) => path) }, 'collecting access logs')
     },
     problems: () => collector?.problems() ?? [],
     stop: async (graceMs) => collector?.stop({ graceMs }),
+  }
+}
+
+/** The collector takes lines before the log is open. */
+function onceOpen(broker: Broker, opened: Promise<void>): CollectorParts['broker'] {
+  return {
+    get capabilities() {
+      return broker.capabilities
+    },
+    async publish(records) {
+      await opened
+      return broker.publish(records)
+    },
   }
 }
 

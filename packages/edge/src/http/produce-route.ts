@@ -7,7 +7,7 @@ import { answer } from './http-answer.ts'
 import type { BodyRoom } from './read-body.ts'
 
 export interface ProduceRouteParts {
-  readonly broker: Broker
+  readonly broker: Pick<Broker, 'publish' | 'capabilities'>
   /** Of messages alone; it refuses when it is full. */
   readonly spool: Spool
   readonly topics: ReadonlySet<string>
