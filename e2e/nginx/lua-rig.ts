@@ -18,6 +18,8 @@ export const TOPIC = 'orders'
 export interface LuaRig extends AsyncDisposable {
   /** For `forebay nginx --collector`. */
   readonly address: string
+  /** Path of a file in a folder of its own. */
+  file(name: string): string
   away(): Promise<void>
   back(): Promise<void>
   /** While false, the log takes nothing. */
@@ -37,16 +39,17 @@ export interface Seen {
   readonly epochs: ReadonlyMap<string, Intervals>
 }
 
-export async function startLuaRig(more: Partial<CollectorOptions> = {}): Promise<LuaRig> {
+export async function startLuaRig({ keys = [] }: { readonly keys?: readonly string[] } = {}): Promise<LuaRig> {
   const dir = mkdtempSync(join(tmpdir(), 'forebay-lua-'))
   const unix = join(dir, 'edge.sock')
   const broker = embeddedBroker({ dir: join(dir, 'log'), clock: systemClock, random: systemRandom })
   const topics = [EDGE_TOPIC, TOPIC].map((name) => ({ name, partitions: 1, retentionMs: 3_600_000 }))
   await broker.open({ topics })
-  const options = collectorOptions(dir, unix, more)
+  const options = collectorOptions(dir, unix, keys)
   let collector: Collector | null = null
   const rig: LuaRig = {
     address: `unix:${unix}`,
+    file: (name) => join(dir, name),
     logTakes: true,
     async back() {
       collector = await startCollector({
@@ -117,14 +120,13 @@ async function* listened(broker: Broker, topic: string): AsyncGenerator<readonly
   }
 }
 
-function collectorOptions(dir: string, unix: string, more: Partial<CollectorOptions>): CollectorOptions {
+function collectorOptions(dir: string, unix: string, keys: readonly string[]): CollectorOptions {
   return {
     ...{ name: 'web-1', dir: join(dir, 'edge'), topic: EDGE_TOPIC, logsTopic: 'forebay.edge.logs', files: [] },
     syslog: { udp: null, tcp: null, unix: null, format: 'json' },
-    http: { listen: null, unix, keys: [] },
+    http: { listen: null, unix, keys },
     produce: [TOPIC],
     spool: { bytesMax: 256 * 1024 * 1024, whenFull: 'refuse' },
     redact: { parameters: ['token'], client: 'keep', members: ['cookie'] },
-    ...more,
   }
 }

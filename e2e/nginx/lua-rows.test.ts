@@ -23,7 +23,8 @@ function start(rig: LuaRig, flags: readonly string[] = [], more: GeneratedNginxO
 test('a row by Lua says the same as the line in the file, and shows headers, body and tags besides', async () => {
   await using rig = await startLuaRig()
   const flags = ['--log-header', 'X-Tenant', '--log-body', 'errors', '--log-body-max', '10']
-  await using nginx = await start(rig, flags)
+  const tags = `access_by_lua_block { ngx.ctx.forebay_tags = { plan = "gold", odd = { 1.5, 0/0, true, print, "\\n" } } }`
+  await using nginx = await start(rig, flags, { more: tags })
   gateways.answers({ status: 200 }, { status: 400 })
   const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
   const headers = { traceparent, 'x-tenant': 'näher "acme"\\', referer: 'https://a.example/x', 'user-agent': 'curl/8' }
@@ -41,8 +42,9 @@ test('a row by Lua says the same as the line in the file, and shows headers, bod
   assert.equal(rows[0]!.trace, '4bf92f3577b34da6a3ce929d0e0e4736')
   assert.equal(rows[0]!.task, 'abc')
   assert.equal(rows[0]!.upstream, gateways.addresses[0])
-  assert.deepEqual(rows[0]!.tags, { headers: { 'x-tenant': 'n\ufffdher "acme"\\' } })
-  assert.deepEqual(rows[1]!.tags, { body: '0123456789' })
+  const own = { plan: 'gold', odd: [1.5, null, true, null, '\n'] }
+  assert.deepEqual(rows[0]!.tags, { ...own, headers: { 'x-tenant': 'n\ufffdher "acme"\\' } })
+  assert.deepEqual(rows[1]!.tags, { ...own, body: '0123456789' })
   assert.equal(rows[1]!.status, 400)
   const [places] = [...epochs.values()]
   assert.deepEqual([places!.bounds[0], places!.gaps()], [0, []])
@@ -152,6 +154,15 @@ test('reloads and workers killed with -9: what was logged is there, once', async
     [[0, []]],
   )
   assert.ok(lines.length > 0)
+})
+
+test('nginx that is told to quit hands over what it has first', async () => {
+  await using rig = await startLuaRig()
+  await using nginx = await start(rig, [], { workers: 2 })
+  await asked(nginx, 30)
+  process.kill(nginx.pid, 'SIGQUIT')
+  const { rows, dropped } = await rig.until((seen) => seen.rows.length === 30)
+  assert.deepEqual([rows.length, dropped], [30, 0])
 })
 
 async function asked(nginx: GeneratedNginx, count: number): Promise<void> {
