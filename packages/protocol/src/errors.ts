@@ -38,6 +38,9 @@ export const ERRORS = {
   CALLBACK_REFUSED: { http: 422, grpc: 'INVALID_ARGUMENT', retry: false },
   SCHEMA_REFUSED: { http: 422, grpc: 'INVALID_ARGUMENT', retry: false },
   SCHEMA_MISMATCH: { http: 422, grpc: 'INVALID_ARGUMENT', retry: false },
+  QUERY_REFUSED: { http: 422, grpc: 'INVALID_ARGUMENT', retry: false },
+  QUERY_LIMIT: { http: 422, grpc: 'RESOURCE_EXHAUSTED', retry: false },
+  LOGS_UNAVAILABLE: { http: 501, grpc: 'UNIMPLEMENTED', retry: false },
   IDEMPOTENCY_MISMATCH: { http: 422, grpc: 'INVALID_ARGUMENT', retry: false },
 
   // This server can't now; nothing was kept unless the code says otherwise.
