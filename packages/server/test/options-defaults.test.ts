@@ -55,6 +55,7 @@ test('an empty file, an empty object and nothing at all mean the documented defa
         redact: { parameters: null, client: 'keep', members: null },
         spool: { bytesMax: 1_073_741_824, whenFull: 'refuse' },
         topic: 'forebay.edge.access',
+        logsTopic: 'forebay.edge.logs',
         retentionMs: 604_800_000,
       },
       partitions: 12,
@@ -265,6 +266,7 @@ test('Kafka addresses get their usual port, and what is under kafka is passed on
         sasl: { mechanism: 'SCRAM-SHA-256', username: 'me', password: 'secret' },
         replicationFactor: 2,
         fsync: true,
+        compression: 'zstd',
       },
     },
     context,
@@ -276,6 +278,7 @@ test('Kafka addresses get their usual port, and what is under kafka is passed on
     sasl: { mechanism: 'SCRAM-SHA-256', username: 'me', password: 'secret' },
     replicationFactor: 2,
     fsync: true,
+    compression: 'zstd',
   })
 })
 
