@@ -33,6 +33,21 @@ test('events asyncapi describes the definitions of a module and the queues of th
   )
 })
 
+test('events that callers may publish at the gateway are described by their schemas, unless a module defines them', async () => {
+  using folder = temporaryFolder()
+  const schemas = { 1: { type: 'object', required: ['sku'] }, 2: { type: 'object', required: ['skus'] } }
+  const events = { stock_counted: { topic: 'stock', schemas }, account_created: { topic: 'accounts' } }
+  // JSON is YAML.
+  writeFileSync(join(folder.path, 'forebay.yaml'), JSON.stringify({ events }))
+  const { code, stdout, stderr } = await forebay(['events', 'asyncapi', '-d', ACCOUNTS], { cwd: folder.path })
+  assert.equal(code, 0, stderr)
+  const { channels } = parse(stdout) as { channels: Record<string, { messages: object }> }
+  assert.equal(Object.keys(channels.stock!.messages).length, 2)
+  assert.ok(stdout.includes('skus'))
+  const alone = await forebay(['events', 'asyncapi'], { cwd: folder.path })
+  assert.deepEqual(Object.keys(parse(alone.stdout).channels), ['accounts', 'stock'], alone.stderr)
+})
+
 test('a module may say who publishes and who reads; a file that ends in .json is JSON', async () => {
   using folder = temporaryFolder()
   const module = `export * from ${JSON.stringify(ACCOUNTS)}

@@ -4,6 +4,7 @@ import type { ServerOptions } from '@forebay/server/configuration'
 import type { Command } from 'commander'
 import { stringify } from 'yaml'
 import { type Context, requireConfig, withConfigFlags } from '../context.ts'
+import { configuredEvents } from '../events/configured-events.ts'
 import { loadDefinitions } from '../events/load-definitions.ts'
 import { CommandError, EXIT } from '../exit-codes.ts'
 
@@ -34,7 +35,7 @@ Examples:
   forebay events asyncapi --definitions src/accounts.ts
   forebay events asyncapi -d src/accounts.ts -c forebay.yaml --title Shop --api-version 2.1.0 -o asyncapi.json
 
-Queues, and the servers of a Kafka log, are those of the configuration. Each export of a module that is a definition counts,
+Queues, events that callers may publish, and the servers of a Kafka log are those of the configuration. Each export of a module that is a definition counts,
 and two others by their names: services ({ 'mail-service': { publishes: […], subscribes: […] } }) and servers.`
 
 function collect(value: string, earlier: readonly string[]): readonly string[] {
@@ -44,15 +45,17 @@ function collect(value: string, earlier: readonly string[]): readonly string[] {
 async function printDocument(flags: AsyncApiFlags, context: Context): Promise<void> {
   const { options } = requireConfig(context, flags)
   const loaded = await Promise.all(flags.definitions.map(loadDefinitions))
-  if (loaded.length === 0 && options.queues.size === 0) {
-    throw new CommandError(EXIT.usage, 'There is nothing to describe: no --definitions, and no queue is configured.')
+  if (loaded.length === 0 && options.queues.size === 0 && options.events.size === 0) {
+    const message = 'There is nothing to describe: no --definitions, and no queue or event is configured.'
+    throw new CommandError(EXIT.usage, message)
   }
   const { asyncApi } = await import('@forebay/events')
   const servers = Object.assign(serversOf(options.broker), ...loaded.map((one) => one.servers))
+  const defined = loaded.flatMap((one) => one.events)
   const document = asyncApi({
     info: { title: flags.title, version: flags.apiVersion },
     ...(Object.keys(servers).length > 0 ? { servers } : {}),
-    events: loaded.flatMap((one) => one.events),
+    events: [...defined, ...(await configuredEvents(options.events, defined))],
     services: Object.assign({}, ...loaded.map((one) => one.services)),
     queues: options.queues.values(),
   })
