@@ -23,6 +23,7 @@ export async function judge(people: readonly Person[], scene: Scene): Promise<Ve
   const accounts = await readAccounts(scene.usersDatabase)
   const events = Map.groupBy(await readEvents(scene.kafka.bootstrap), ({ userId }) => userId)
   if (accounts.length !== people.length) wrongs.push(`${accounts.length} accounts for ${people.length} addresses`)
+  const writings = await readWritings(scene.notificationsDatabase)
   let repeatedMails = 0
   for (const person of people) {
     const mails = scene.catcher.mails.list({ to: person.email, after: 0, limit: 1_000 })
@@ -31,7 +32,7 @@ export async function judge(people: readonly Person[], scene: Scene): Promise<Ve
     const faults = [
       ...accountFaults(person, own),
       ...eventFaults(events.get(userId) ?? []),
-      ...mailFaults(person, mails, events.get(userId) ?? [], scene),
+      ...mailFaults(person, mails, events.get(userId) ?? [], writings, scene),
     ]
     wrongs.push(...faults.map((fault) => `${person.email}: ${fault}`))
     repeatedMails += mails.length - new Set(mails.map(({ messageId }) => messageId)).size
@@ -70,6 +71,7 @@ function mailFaults(
   person: Person,
   mails: readonly CaughtMail[],
   events: readonly AccountEvent[],
+  writings: ReadonlyMap<string, readonly number[]>,
   scene: Scene,
 ): string[] {
   const faults: string[] = []
@@ -84,6 +86,12 @@ function mailFaults(
     if (!first.text.includes(person.firstName)) faults.push(`${messageId} is not to ${person.firstName}`)
     if (others.some(({ text, html }) => text !== first.text || html !== first.html)) {
       faults.push(`${messageId} has copies that differ: ${copies.map(({ text }) => codeOf(text)).join(', ')}`)
+    }
+    const [writtenAtMs = Number.POSITIVE_INFINITY, ...more] = writings.get(messageId) ?? []
+    if (more.length > 0) faults.push(`${messageId} was written down as sent ${1 + more.length} times`)
+    for (const { receivedAt } of copies) {
+      if (Date.parse(receivedAt) <= writtenAtMs) continue
+      faults.push(`${messageId} was sent again at ${receivedAt}, after it was written down as sent`)
     }
     for (const copy of copies.slice(0, -1)) {
       if (copy.isAnswered && !wasKilledAt(Date.parse(copy.receivedAt), scene)) {
@@ -117,7 +125,7 @@ function wasKilledAt(receivedMs: number, { services }: Scene): boolean {
   const kills = services.filter(({ name }) => name === 'notification-service').flatMap(({ killedAtMs }) => killedAtMs)
   return kills.some((killedMs) => Math.abs(killedMs - receivedMs) < WRITTEN_DOWN_WITHIN_MS)
 }
-const WRITTEN_DOWN_WITHIN_MS = 1_500
+const WRITTEN_DOWN_WITHIN_MS = 3_000
 
 function subjectOf({ type }: AccountEvent): string {
   return type === userAccountVerified.name ? WELCOME_SUBJECT : CODE_SUBJECT
@@ -151,6 +159,18 @@ async function readAccounts(database: string): Promise<readonly AccountRow[]> {
   )
   await client.end()
   return rows
+}
+
+/** When each mail was written down as sent, by message id; wall ms. */
+async function readWritings(database: string): Promise<ReadonlyMap<string, readonly number[]>> {
+  const client = new pg.Client({ connectionString: database })
+  await client.connect()
+  const { rows } = await client.query<{ id: string; atMs: number }>(
+    'SELECT message_id AS id, (extract(epoch FROM at) * 1000)::float8 AS "atMs" FROM mails_sent ORDER BY at',
+  )
+  await client.end()
+  const writings = Map.groupBy(rows, ({ id }) => id)
+  return new Map([...writings].map(([id, written]) => [id, written.map(({ atMs }) => atMs)]))
 }
 
 interface AccountEvent {

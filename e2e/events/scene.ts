@@ -21,6 +21,7 @@ export interface Scene extends AsyncDisposable {
   /** Of each user-service. */
   readonly userUrls: readonly string[]
   readonly usersDatabase: string
+  readonly notificationsDatabase: string
   readonly services: readonly Supervised[]
   /** Addresses that had a mail refused: 5xx. */
   readonly refused: ReadonlySet<string>
@@ -72,12 +73,14 @@ export async function startScene(dice: Dice): Promise<Scene> {
     userUrls.push(`http://127.0.0.1:${port}`)
     await Promise.all([add('user-service', port), add('notification-service', 0)])
   }
+  await keepHistory(notifications!)
   const keep = started.move()
   return {
     kafka,
     catcher,
     userUrls,
     usersDatabase: users!,
+    notificationsDatabase: notifications!,
     services,
     refused,
     endFailures() {
@@ -90,6 +93,17 @@ export async function startScene(dice: Dice): Promise<Scene> {
     },
     [Symbol.asyncDispose]: () => keep.disposeAsync(),
   }
+}
+
+/** notification-service keeps how a mail stands; a trigger of ours keeps each time that one was written down as sent. */
+async function keepHistory(database: string): Promise<void> {
+  const client = new pg.Client({ connectionString: database })
+  await client.connect()
+  await client.query(`CREATE TABLE mails_sent (message_id text NOT NULL, at timestamptz NOT NULL DEFAULT clock_timestamp());
+CREATE FUNCTION note_sent() RETURNS trigger LANGUAGE plpgsql AS $$
+  BEGIN INSERT INTO mails_sent (message_id) VALUES (NEW.message_id); RETURN NEW; END $$;
+CREATE TRIGGER note_sent AFTER UPDATE ON mails FOR EACH ROW WHEN (NEW.state = 'sent') EXECUTE FUNCTION note_sent()`)
+  await client.end()
 }
 
 /** Each service has its own. */

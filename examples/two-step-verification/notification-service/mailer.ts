@@ -1,8 +1,11 @@
 import { createTransport } from 'nodemailer'
 
 export interface Mailer {
-  /** Never rejects: how it ended is what it is about. */
-  send(mail: Mail, signal: AbortSignal): Promise<SendOutcome>
+  /**
+   * Never rejects: how it ended is what it is about. Nor can it be called off: the server's word may be on its way, and
+   * whoever does not wait for it sends the mail once more.
+   */
+  send(mail: Mail): Promise<SendOutcome>
   close(): void
 }
 
@@ -45,10 +48,10 @@ export function createMailer(url: string, from: string): Mailer {
     disableUrlAccess: true,
   })
   return {
-    async send({ to, messageId, subject, text, html, traceparent }, signal) {
+    async send({ to, messageId, subject, text, html, traceparent }) {
       const headers = { 'Auto-Submitted': 'auto-generated', 'X-Traceparent': traceparent }
       try {
-        const mail = { from, to: { name: '', address: to }, messageId, subject, text, html, headers, signal }
+        const mail = { from, to: { name: '', address: to }, messageId, subject, text, html, headers }
         const { response } = await transport.sendMail(mail)
         return { kind: 'sent', answer: response ?? '' }
       } catch (error) {

@@ -48,7 +48,8 @@ export async function sendOnce(
       log.warn(line, 'The code expired before its mail could be sent.')
       return
     }
-    const outcome = await mailer.send({ to, messageId, traceparent, ...text }, signal)
+    signal.throwIfAborted()
+    const outcome = await mailer.send({ to, messageId, traceparent, ...text })
     const { answer } = outcome
     if (outcome.kind === 'sent') {
       await ledger.end(event, 'sent', answer)

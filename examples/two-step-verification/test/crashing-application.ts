@@ -180,8 +180,8 @@ export class CrashingApplication {
     const { unknown } = this
     return {
       ...this.#mailer,
-      send: async (mail, signal) => {
-        await this.#mailer.send(mail, signal)
+      send: async (mail) => {
+        await this.#mailer.send(mail)
         unknown.set(id, (unknown.get(id) ?? 0) + 1)
         throw CRASH
       },
