@@ -19,24 +19,24 @@ const LOCK_TOUCH_MS = 10_000
  * The folder with Kafka's jars, outside of the checkout; the first call on a machine fetches them with Maven. Safe when
  * several processes ask at once. Throws with the line to type when Java or Maven is missing and can't be installed.
  */
-export async function installKafka(): Promise<string> {
-  const home = join(homedir(), '.cache', 'forebay', `kafka-${KAFKA_VERSION}`)
+export async function installKafka(version = KAFKA_VERSION): Promise<string> {
+  const home = join(homedir(), '.cache', 'forebay', `kafka-${version}`)
   const jars = join(home, 'libs')
   if (!(await complete(jars))) {
     await mkdir(home, { recursive: true })
     await withLock(join(home, 'lock'), async () => {
-      if (!(await complete(jars))) await fetchJars(home, jars)
+      if (!(await complete(jars))) await fetchJars(home, jars, version)
     })
   }
   requireCommand('java', 'default-jre-headless')
   return jars
 }
 
-async function fetchJars(home: string, jars: string): Promise<void> {
+async function fetchJars(home: string, jars: string, version: string): Promise<void> {
   requireCommand('mvn', 'maven')
   const work = await mkdtemp(join(home, 'fetch-'))
   try {
-    await writeFile(join(work, 'pom.xml'), POM)
+    await writeFile(join(work, 'pom.xml'), pom(version))
     const args = ['-q', '-B', '-f', join(work, 'pom.xml'), 'dependency:copy-dependencies']
     await run('mvn', [...args, `-DoutputDirectory=${join(work, 'libs')}`], { maxBuffer: 64 * 1024 * 1024 })
     await rm(jars, { recursive: true, force: true })
@@ -86,7 +86,7 @@ function exists(command: string): boolean {
 const yes = () => true
 const no = () => false
 
-const POM = `<project xmlns="http://maven.apache.org/POM/4.0.0">
+const pom = (version: string) => `<project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>
   <groupId>forebay</groupId>
   <artifactId>kafka-rig</artifactId>
@@ -95,12 +95,12 @@ const POM = `<project xmlns="http://maven.apache.org/POM/4.0.0">
     <dependency>
       <groupId>org.apache.kafka</groupId>
       <artifactId>kafka_2.13</artifactId>
-      <version>${KAFKA_VERSION}</version>
+      <version>${version}</version>
     </dependency>
     <dependency>
       <groupId>org.apache.kafka</groupId>
       <artifactId>kafka-tools</artifactId>
-      <version>${KAFKA_VERSION}</version>
+      <version>${version}</version>
     </dependency>
   </dependencies>
 </project>

@@ -19,6 +19,8 @@ export interface KafkaOptions {
   readonly dataDir?: string
   /** A second listener of the first broker: TLS, and SCRAM for whoever comes. Default: none. */
   readonly secure?: boolean
+  /** Default: the one that everything is tested with. */
+  readonly version?: string
   /** Further server properties; they win over ours. */
   readonly extra?: Readonly<Record<string, string>>
 }
@@ -52,7 +54,7 @@ export interface SecureListener {
 }
 
 export async function startKafka(options: KafkaOptions = {}): Promise<Kafka> {
-  const jars = await installKafka()
+  const jars = await installKafka(options.version)
   const count = options.brokers ?? 1
   const data = resolve(options.dataDir ?? (await mkdtemp(join(tmpdir(), 'forebay-kafka-'))))
   const ports = await freePorts(count * 2 + 1)

@@ -60,6 +60,12 @@ export function registerNginx(program: Command, context: Context): void {
     .option('--log-body <which>', 'bodies of requests that rows show: none, errors or all (default: none)')
     .option('--log-body-max <size>', 'of each such body (default: 4k)')
     .option('--produce <topic>', 'takes POST /produce/TOPIC; may be repeated', collect, [])
+    .option(
+      '--direct-kafka <host:port>',
+      'messages go to this broker without a collector; may be repeated',
+      collect,
+      [],
+    )
     .addHelpText('after', EXAMPLES)
     .action((flags: NginxFlags) => {
       const plan = planOf(flags, context)

@@ -1,5 +1,5 @@
 import { isAbsolute } from 'node:path'
-import { formatAddress, parseAddress, type ServerOptions } from '@forebay/server/configuration'
+import { type Address, formatAddress, parseAddress, type ServerOptions } from '@forebay/server/configuration'
 import { CommandError, EXIT } from '../exit-codes.ts'
 import { checkFile } from './flags.ts'
 import type { BodyPolicy, LuaPlan } from './lua-plan.ts'
@@ -15,6 +15,7 @@ export interface LuaFlags {
   readonly logBody?: string
   readonly logBodyMax?: string
   readonly produce: readonly string[]
+  readonly directKafka: readonly string[]
 }
 
 /** Null without --lua; then none of the others may be there. */
@@ -24,9 +25,13 @@ export function readLua(flags: LuaFlags, options: ServerOptions): LuaPlan | null
     if (alone === undefined) return null
     throw usage(`${alone[1]} needs --lua.`, 'Name a folder for the Lua files: --lua /etc/nginx/forebay-lua.')
   }
-  const { luaLog: rows, produce } = flags
+  const { luaLog: rows, produce, directKafka } = flags
   if (!rows && produce.length === 0)
     throw usage('--no-lua-log and no --produce leave nothing for Lua.', 'Leave --lua out.')
+  const isDirect = directKafka.length > 0
+  if (isDirect && produce.length === 0) {
+    throw usage('--direct-kafka produces nothing without --produce.', 'Name the topics: --produce orders.')
+  }
   return {
     dir: readFolder(flags.lua),
     collector: flags.collector === undefined ? configured(options) : readCollector(flags.collector),
@@ -37,7 +42,8 @@ export function readLua(flags: LuaFlags, options: ServerOptions): LuaPlan | null
     bodyBytes: readBytes('--log-body-max', flags.logBodyMax ?? '4k', 1, BODY_BYTES_LIMIT),
     bufferBytes: readBytes('--lua-buffer', flags.luaBuffer ?? '32m', BUFFER_BYTES_LEAST, BUFFER_BYTES_LIMIT),
     produce: produce.map(readTopic),
-    produceBytesMax: PRODUCE_BYTES_MAX,
+    produceBytesMax: isDirect ? DIRECT_BYTES_MAX : PRODUCE_BYTES_MAX,
+    kafka: isDirect ? directKafka.map(readBroker) : null,
   }
 }
 
@@ -49,6 +55,7 @@ const NEED_LUA = [
   ['logBody', '--log-body'],
   ['logBodyMax', '--log-body-max'],
   ['produce', '--produce'],
+  ['directKafka', '--direct-kafka'],
 ] as const
 
 /** Rows with more are cut by the Lua (row.lua). */
@@ -58,6 +65,8 @@ const BUFFER_BYTES_LEAST = 256 * 1024
 const BUFFER_BYTES_LIMIT = 4 * 1024 * 1024 * 1024
 /** What every log takes in one record: 1 MiB, less what its headers may have (16 KiB). */
 const PRODUCE_BYTES_MAX = 1024 * 1024 - 16 * 1024
+/** As 4,000 of them may be in the memory of each worker (kafka.lua). */
+const DIRECT_BYTES_MAX = 64 * 1024
 const COLLECTOR_DEFAULT = 'unix:/run/forebay/edge.sock'
 
 /** What the collector of this configuration listens on, as nginx on the same machine reaches it. */
@@ -78,6 +87,12 @@ function readCollector(text: string): string {
     `--collector ${text} is no address.`,
     'Write unix:/run/forebay/edge.sock, or the IP:port of `edge.http.listen`.',
   )
+}
+
+function readBroker(text: string): Address {
+  const address = parseAddress(text)
+  if (address !== null && address.port !== 0 && /^[\w.:-]+$/.test(address.host)) return address
+  throw usage(`--direct-kafka ${text} is no address.`, 'Write host:port of a broker: 10.0.0.5:9092.')
 }
 
 function readFolder(text: string): string {

@@ -1,3 +1,5 @@
+import type { Address } from '@forebay/server/configuration'
+
 /** What nginx does by Lua, checked: every text in it is safe between double quotes of Lua. */
 export interface LuaPlan {
   /** Folder for the Lua files, absolute. */
@@ -19,6 +21,8 @@ export interface LuaPlan {
   readonly produce: readonly string[]
   /** Of one message. */
   readonly produceBytesMax: number
+  /** Brokers that messages go to without a collector; null: by way of the collector. */
+  readonly kafka: readonly Address[] | null
 }
 
 /** Of which requests the body is in the row: none, those that ended with status 400 or more, all. */

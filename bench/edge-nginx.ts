@@ -1,0 +1,138 @@
+import { execFileSync } from 'node:child_process'
+import { createSocket } from 'node:dgram'
+import { once } from 'node:events'
+import { loadavg } from 'node:os'
+import { requireCommand } from '../scripts/rig/debian.ts'
+import { type GeneratedNginx, type GeneratedNginxOptions, startGeneratedNginx } from '../scripts/rig/nginx.ts'
+import { freePort, startProcess } from '../scripts/rig/process.ts'
+import { store } from './compare.ts'
+import { describeMachine } from './machine.ts'
+import { cpuMs } from './process-figures.ts'
+
+export interface EdgeNginxOptions {
+  readonly rounds: number
+  readonly seconds: number
+}
+
+/**
+ * What each way of logging costs nginx, beside the same nginx without a log. wrk asks through the configuration that
+ * `forebay nginx` prints for a gateway; another nginx plays that, and takes what Lua sends. True when the file costs less than
+ * `FILE_COST_MOST`.
+ */
+export async function edgeNginx({ rounds, seconds }: EdgeNginxOptions): Promise<boolean> {
+  for (const [command, debianPackage] of PACKAGES) await requireCommand(command, debianPackage)
+  const machine = describeMachine()
+  const sink = createSocket('udp4').bind(0, '127.0.0.1')
+  await once(sink, 'listening')
+  const backPort = await freePort()
+  await using back = await startBack(backPort)
+  const address = `127.0.0.1:${backPort}`
+  const roads: Readonly<Record<string, GeneratedNginxOptions>> = {
+    off: { flags: ['--access-log', 'off'] },
+    file: {},
+    syslog: { flags: ['--access-log', 'off', '--syslog', `127.0.0.1:${sink.address().port}`] },
+    lua: { lua: true, flags: ['--access-log', 'off', '--collector', address] },
+  }
+  const sides: Side[] = []
+  try {
+    for (const [name, options] of Object.entries(roads)) {
+      const nginx = await startGeneratedNginx([{ http: address, grpc: '127.0.0.1:9' }], options)
+      sides.push({ name, nginx, worker: workerOf(nginx.pid) })
+      await load(sides.at(-1)!, 1)
+    }
+    const samples: Sample[] = []
+    for (let round = 0; round < rounds; round++) {
+      const turns = [...sides.slice(round % sides.length), ...sides.slice(0, round % sides.length)]
+      for (const side of turns) samples.push({ round, ...(await load(side, seconds)) })
+    }
+    const figures = Object.keys(roads).map((road) => figuresOf(road, samples))
+    for (const one of figures) {
+      console.log(
+        `${one.road.padEnd(7)} ${one.perSecond.toFixed(0).padStart(7)}/s (${percent(one.throughput)})  ${one.cpuMicros.toFixed(1)} µs of CPU a request (${percent(one.cpu)})`,
+      )
+    }
+    const goalHolds = 1 / figures.find(({ road }) => road === 'file')!.cpu > 1 - FILE_COST_MOST
+    await store('edge-nginx', { machine, seconds, loadBefore: loadavg()[0], figures, samples })
+    return goalHolds
+  } finally {
+    for (const { nginx } of sides) await nginx.stop()
+    sink.close()
+    await back.stop()
+  }
+}
+
+const PACKAGES = [
+  ['wrk', 'wrk'],
+  ['nginx', 'nginx-light'],
+  ['/usr/lib/nginx/modules/ngx_http_lua_module.so', 'libnginx-mod-http-lua'],
+] as const
+const FILE_COST_MOST = 0.05
+const CONNECTIONS = 32
+
+interface Side {
+  readonly name: string
+  readonly nginx: GeneratedNginx
+  readonly worker: number
+}
+
+interface Sample {
+  readonly round: number
+  readonly road: string
+  readonly perSecond: number
+  readonly cpuMicros: number
+}
+
+interface Figures {
+  readonly road: string
+  readonly perSecond: number
+  readonly cpuMicros: number
+  /** Median of the rounds' ratios to `off`. */
+  readonly throughput: number
+  readonly cpu: number
+}
+
+function figuresOf(road: string, samples: readonly Sample[]): Figures {
+  const own = samples.filter((one) => one.road === road)
+  const ratio = (what: 'perSecond' | 'cpuMicros') =>
+    median(own.map((one) => one[what] / samples.find((base) => base.round === one.round && base.road === 'off')![what]))
+  return {
+    road,
+    perSecond: median(own.map(({ perSecond }) => perSecond)),
+    cpuMicros: median(own.map(({ cpuMicros }) => cpuMicros)),
+    throughput: ratio('perSecond'),
+    cpu: ratio('cpuMicros'),
+  }
+}
+
+function median(values: readonly number[]): number {
+  return values.toSorted((one, two) => one - two)[Math.floor(values.length / 2)]!
+}
+
+const percent = (ratio: number) => `${ratio >= 1 ? '+' : ''}${((ratio - 1) * 100).toFixed(1)} %`
+
+async function load({ name, nginx, worker }: Side, seconds: number): Promise<Omit<Sample, 'round'>> {
+  const before = cpuMs(worker)
+  const args = ['-t1', `-c${CONNECTIONS}`, `-d${seconds}s`, `${nginx.url}/v1/tasks/0123456789?wait=1`]
+  const wrk = startProcess({ name: 'wrk', command: 'wrk', args })
+  const [, count, took] = await wrk.line(/(\d+) requests in ([\d.]+)s/, (seconds + 30) * 1_000)
+  await wrk.exited
+  if (/Non-2xx|Socket errors/.test(wrk.output())) throw new Error(wrk.output())
+  const requests = Number(count)
+  return { road: name, perSecond: requests / Number(took), cpuMicros: ((cpuMs(worker) - before) * 1_000) / requests }
+}
+
+/** Answers as a gateway would, and takes rows as a collector would, at the least cost. */
+async function startBack(port: number) {
+  const inside = `server {
+    listen 127.0.0.1:${port};
+    keepalive_requests 1000000000;
+    client_max_body_size 9m;
+    location / { return 200 '{"id":"0123456789","state":"succeeded"}'; }
+    location = /v1/edge/logs { return 202 '{}'; }
+  }`
+  return startGeneratedNginx([{ http: '127.0.0.1:9', grpc: '127.0.0.1:9' }], { more: inside })
+}
+
+function workerOf(master: number): number {
+  return Number(execFileSync('pgrep', ['-P', String(master)], { encoding: 'utf8' }).trim())
+}
