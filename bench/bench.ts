@@ -5,7 +5,10 @@ import { requireCommand } from '../scripts/rig/debian.ts'
 import { compare } from './compare.ts'
 import { delays } from './delays.ts'
 import { doors } from './doors.ts'
+import { edgeAge } from './edge-age.ts'
+import { edgeCollected } from './edge-collected.ts'
 import { edgeLines } from './edge-lines.ts'
+import { edgeNginx } from './edge-nginx.ts'
 import { eventConsumer } from './event-consumer.ts'
 import { eventProducer } from './event-producer.ts'
 import { memory } from './memory.ts'
@@ -23,6 +26,9 @@ npm run bench -- promises [--rounds N] [--seconds N]
 npm run bench -- doors [--seconds N]
 npm run bench -- watchers [--tasks N]
 npm run bench -- edge-lines [--broker kafka] [--tasks LINES]
+npm run bench -- edge-nginx [--rounds N] [--seconds N]
+npm run bench -- edge-collected [--rounds N] [--seconds N]
+npm run bench -- edge-age [--seconds N]
 npm run bench -- event-producer [--rounds N] [--seconds N]
 npm run bench -- event-consumer [--rounds N] [--seconds N]
 npm run bench -- profile DIR|FILE... [--tasks N]
@@ -38,6 +44,10 @@ watchers    what those who follow tasks cost, and how soon they hear
 event-producer, event-consumer
             events of a service, beside clients of Kafka by themselves
 edge-lines  lines of an access log into a log, beside kcat -P
+edge-nginx  what an access log costs nginx, by road
+edge-collected
+            the same on a machine with the collector and Kafka, together
+edge-age    how old rows of the access log are when a reader of Kafka has them, by road
 profile     where the CPU time of --profile went
 Figures are told as ratios to what was measured in the same rounds; see docs/benchmarks.md.`
 
@@ -70,19 +80,25 @@ async function run(): Promise<boolean> {
     if (values.broker === 'kafka') await requireCommand('kcat', 'kcat')
     return edgeLines({ lines: count('tasks', values.tasks ?? '300000'), kafka: values.broker === 'kafka' })
   }
+  if (name === 'edge-age') {
+    await requireCommand('h2load', 'nghttp2-client')
+    return edgeAge({ seconds: count('seconds', values.seconds ?? SECONDS_DEFAULT) })
+  }
   if (name === 'doors') return doors({ seconds: count('seconds', values.seconds ?? SECONDS_DEFAULT) })
   if (name === 'event-producer' || name === 'event-consumer') {
     const turns = { rounds: count('rounds', values.rounds), seconds: count('seconds', values.seconds ?? '1') }
     return name === 'event-producer' ? eventProducer(turns) : eventConsumer(turns)
   }
   if (name === 'watchers') return watchers({ streams: count('tasks', values.tasks ?? '10000') })
-  if (name === 'stuck-key' || name === 'promises') {
+  if (name === 'stuck-key' || name === 'promises' || name === 'edge-nginx' || name === 'edge-collected') {
     await requireCommand('wrk', 'wrk')
     const rounds = {
       rounds: count('rounds', values.rounds),
       seconds: count('seconds', values.seconds ?? SECONDS_DEFAULT),
     }
     if (name === 'promises') return promisesCost(rounds)
+    if (name === 'edge-nginx') return edgeNginx(rounds)
+    if (name === 'edge-collected') return edgeCollected(rounds)
     return stuckKey({ ...rounds, behind: count('tasks', values.tasks ?? '20000') })
   }
   if (name === 'accept' || name === 'roundtrip' || name === 'memory') {

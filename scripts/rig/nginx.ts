@@ -27,6 +27,14 @@ export async function startNginx(upstreams: readonly string[]): Promise<NginxRig
   return run(await nginxFolder(), `http://127.0.0.1:${port}`, [port], plainConfiguration(port, upstreams))
 }
 
+/** Answers every request with 200 and a line of JSON: an upstream that costs next to nothing. */
+export async function startAnsweringNginx(): Promise<NginxRig> {
+  const port = await freePort()
+  const server = `server { listen 127.0.0.1:${port} backlog=4096; keepalive_requests 1000000;
+    location / { default_type application/json; return 200 '{"answered":true}'; } }`
+  return run(await nginxFolder(), `http://127.0.0.1:${port}`, [port], server)
+}
+
 export interface GeneratedNginx extends NginxRig {
   /** host:port of its gRPC door. */
   readonly grpc: string
