@@ -6,6 +6,7 @@ import { registerDead } from './commands/dead.ts'
 import { registerEvents } from './commands/events.ts'
 import { registerInit } from './commands/init.ts'
 import { registerKeys } from './commands/keys.ts'
+import { registerLogs } from './commands/logs.ts'
 import { registerNginx } from './commands/nginx.ts'
 import { registerParked } from './commands/parked.ts'
 import { registerQueues } from './commands/queues.ts'
@@ -66,6 +67,7 @@ function program(): Command {
   registerDead(forebay, context)
   registerWebhooks(forebay, context)
   registerEvents(forebay, context)
+  registerLogs(forebay, context)
   registerQueues(forebay, context)
   registerStore(forebay, context)
   registerConfig(forebay, context)

@@ -98,9 +98,9 @@ test('SQL reads the tables of the store and nothing else', async () => {
   assert.deepEqual(readdirSync(dir), [])
   assert.deepEqual(readdirSync(folder.path).sort(), ['secret.csv', 'store'])
   assert.deepEqual(await ask('SELECT status FROM access'), [
-    { kind: 'columns', columns: [{ name: 'status', type: 'INTEGER' }] },
-    { kind: 'rows', rows: [[200]] },
-    { kind: 'end', truncated: false },
+    { columns: [{ name: 'status', type: 'INTEGER' }] },
+    { rows: [[200]] },
+    { end: { truncated: false } },
   ])
 })
 

@@ -35,7 +35,7 @@ export function lineNow(more: Readonly<Record<string, unknown>> = {}): string {
 export async function query(dir: string, sql: string, limits: QueryLimits = {}): Promise<unknown[][]> {
   const rows: unknown[][] = []
   for await (const part of queryLogs(storeFolder(dir), sql, limits)) {
-    if (part.kind === 'rows') rows.push(...(part.rows as unknown[][]))
+    if ('rows' in part) rows.push(...(part.rows as unknown[][]))
   }
   return rows
 }

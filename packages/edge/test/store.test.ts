@@ -73,10 +73,10 @@ test('each kind has its table; what is no document of any is kept as it came', a
   const loss = { ...asRecords([dropped])[0]!, headers: [...asRecords(['', ''])[0]!.headers] }
   await broker.publish([...records, binary, foreign, loss, loss])
   const count = `SELECT 'access', count(*) FROM access UNION ALL SELECT 'undecodable', count(*) FROM undecodable
-    UNION ALL SELECT 'dropped', count(*) FROM dropped UNION ALL SELECT 'others', count(*) FROM others`
+    UNION ALL SELECT 'dropped', count(*) FROM dropped UNION ALL SELECT 'others', count(*) FROM others UNION ALL SELECT 'logs', count(*) FROM logs`
   const rows = await queryUntil(folder.path, count, (found) => found.some(([, rows]) => Number(rows) > 0))
   const counts = Object.fromEntries(rows) as Record<string, number>
-  assert.equal(counts.others, 1)
+  assert.equal(counts.logs, 1)
   assert.equal(counts.dropped, 1)
   assert.equal(counts.access! + counts.undecodable!, odd.length - 1 + 2)
   const reasons = await query(folder.path, 'SELECT DISTINCT reason FROM undecodable ORDER BY reason')

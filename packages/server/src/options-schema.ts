@@ -182,10 +182,10 @@ export const optionsField = object('Configuration of Forebay. Everything has a d
   roles: list<Role, Role>(
     {
       about: 'What this process does. gateway includes recorder.',
-      absent: ['gateway', 'dispatcher', 'recorder', 'collector'],
-      written: ['gateway', 'dispatcher', 'recorder', 'collector'],
+      absent: ['gateway', 'dispatcher', 'recorder', 'collector', 'logs'],
+      written: ['gateway', 'dispatcher', 'recorder', 'collector', 'logs'],
     },
-    choice('A role.', ['gateway', 'dispatcher', 'recorder', 'collector'], 'gateway'),
+    choice('A role.', ['gateway', 'dispatcher', 'recorder', 'collector', 'logs'], 'gateway'),
   ),
   http: httpField,
   grpc: grpcField,

@@ -30,7 +30,7 @@ export interface ServerOptions {
   readonly stopGraceMs: number
 }
 
-export type Role = 'gateway' | 'dispatcher' | 'recorder' | 'collector'
+export type Role = 'gateway' | 'dispatcher' | 'recorder' | 'collector' | 'logs'
 
 export type BrokerOptions =
   | { readonly kind: 'embedded' }
@@ -200,6 +200,17 @@ export interface EdgeOptions {
   readonly topic: string
   /** Of the logs of services. */
   readonly logsTopic: string
+  /** Where rows are kept for queries. */
+  readonly logs: {
+    /** Default 'auto': where this process collects and the log is embedded. */
+    readonly store: 'auto' | 'local' | 'none'
+    /** Null: `logs` in the data folder. */
+    readonly directory: string | null
+    /** Default 30 days. ms */
+    readonly retentionMs: number
+    /** Default 10 GiB. */
+    readonly bytesMax: number
+  }
   /** Of topics that have to be made. Default 7 days. ms */
   readonly retentionMs: number
 }

@@ -27,6 +27,8 @@ import { createFinisher, type Finisher, RECORD_HEADROOM_BYTES } from './finish/f
 import { createRecorder, type Recorder } from './finish/recorder.ts'
 import { resultTopics } from './finish/result-topics.ts'
 import { type Running, STOP_GRACE_MS_DEFAULT, type StopOptions, type StopReport } from './lifecycle.ts'
+import { logRoutes } from './logs/admin-routes.ts'
+import type { LogQueries } from './logs/log-queries.ts'
 import type { EventTypeOptions, QueueOptions, ServerOptions } from './options.ts'
 import { createReplies, type RunningReplies } from './reply/log-replies.ts'
 import type { Parking } from './store/parking.ts'
@@ -50,6 +52,8 @@ export interface ServerParts {
   readonly telemetry: Telemetry
   /** Started before the log is open, stopped before it is closed. */
   readonly beside?: Beside | null
+  /** What operators may ask of the edge's logs here. */
+  readonly logs?: LogQueries | null
 }
 
 export interface Server extends Running {
@@ -238,6 +242,7 @@ class ComposedServer implements Server {
           },
           blobs: this.#blobs,
         }),
+        ...logRoutes(this.#parts.logs ?? null),
       ],
       health: () => this.#health(),
     })

@@ -3,6 +3,7 @@ import { after, before, test } from 'node:test'
 import { systemClock } from '@forebay/broker'
 import { ERRORS } from '@forebay/protocol'
 import { deadRoutes } from '../src/dead/admin-routes.ts'
+import { logRoutes } from '../src/logs/admin-routes.ts'
 import { OPERATIONS, openApiDocument } from '../src/openapi/document.ts'
 import type { DocumentParts } from '../src/openapi/operation.ts'
 import { documentSchemas } from '../src/openapi/queue-schema.ts'
@@ -43,7 +44,7 @@ before(async () => {
   const queues = new Map(QUEUES.map((queue) => [queue.name, queue]))
   const { broker } = log
   const dead = { broker, clock: systemClock, queues, lanes: 1, knownLife: async () => null, blobs: null }
-  rig = await openDoorsRig({ queues: QUEUES, shared: log, adminRoutes: deadRoutes(dead) })
+  rig = await openDoorsRig({ queues: QUEUES, shared: log, adminRoutes: [...deadRoutes(dead), ...logRoutes(null)] })
 })
 after(async () => {
   await rig.stop()

@@ -8,7 +8,7 @@ test('an empty file, an empty object and nothing at all mean the documented defa
   for (const given of [undefined, null, {}, { http: null, queues: null }]) {
     assert.deepEqual(requireOptions(given as never, context), {
       instance: 'host-1:8080',
-      roles: new Set(['gateway', 'dispatcher', 'recorder', 'collector']),
+      roles: new Set(['gateway', 'dispatcher', 'recorder', 'collector', 'logs']),
       broker: { kind: 'embedded' },
       store: { kind: 'embedded' },
       dataDir: '/srv/.forebay',
@@ -56,6 +56,7 @@ test('an empty file, an empty object and nothing at all mean the documented defa
         spool: { bytesMax: 1_073_741_824, whenFull: 'refuse' },
         topic: 'forebay.edge.access',
         logsTopic: 'forebay.edge.logs',
+        logs: { store: 'auto', directory: null, retentionMs: 2_592_000_000, bytesMax: 10_737_418_240 },
         retentionMs: 604_800_000,
       },
       partitions: 12,

@@ -18,8 +18,10 @@ interface UpFlags {
 
 export function registerUp(program: Command, context: Context): void {
   withConfigFlags(program.command('up'))
-    .description('Runs gateway, dispatcher, recorder and collector in this process, until Ctrl-C or SIGTERM.')
-    .option('--roles <names>', 'only these: gateway,dispatcher,recorder,collector')
+    .description(
+      'Runs gateway, dispatcher, recorder, collector and log store in this process, until Ctrl-C or SIGTERM.',
+    )
+    .option('--roles <names>', 'only these: gateway,dispatcher,recorder,collector,logs')
     .addOption(new Option('--log-level <level>', 'FOREBAY_LOG_LEVEL; default: info').choices(LOG_LEVELS))
     .option('--json', 'one JSON object a line on stdout: started, stopped')
     .addHelpText('after', EXAMPLES)

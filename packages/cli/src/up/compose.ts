@@ -3,7 +3,9 @@ import { join } from 'node:path'
 import { type Broker, systemClock, systemRandom } from '@forebay/broker'
 import type { Metrics, Server, ServerOptions, Store } from '@forebay/server'
 import type { Logger } from 'pino'
+import { besides } from './besides.ts'
 import { collectorBeside } from './edge.ts'
+import { logsBeside } from './logs.ts'
 
 /** The parts of one process, put together by hand; nothing has been opened. The server opens and closes them. */
 export interface Composition {
@@ -20,9 +22,21 @@ export async function compose(options: ServerOptions, log: Logger): Promise<Comp
   const store = await openStore(options)
   const telemetry = { log, metrics }
   const blobs = createBlobs(options, { clock: systemClock, random: systemRandom })
-  const beside = await collectorBeside({ options, broker, registry: metrics.registry, log })
+  const edge = { options, broker, registry: metrics.registry, log }
+  const collector = await collectorBeside(edge)
+  const logs = await logsBeside(edge, collector !== null)
+  const beside = besides([collector, logs?.beside ?? null])
   const chance = { clock: systemClock, random: systemRandom }
-  const server = createServer({ options, broker, store, blobs, beside, ...chance, telemetry })
+  const server = createServer({
+    options,
+    broker,
+    store,
+    blobs,
+    beside,
+    logs: logs?.queries ?? null,
+    ...chance,
+    telemetry,
+  })
   return { server, broker, metrics }
 }
 

@@ -4,7 +4,7 @@ import type { DuckDBConnection } from '@duckdb/node-api'
 import { flushFolder } from '../durable-file.ts'
 import type { LogFile } from './catalogue.ts'
 import { type Duck, sqlText } from './duck.ts'
-import { type Column, type ColumnType, TABLES, type Table, type TableName } from './tables.ts'
+import { type Column, type ColumnType, TABLE_OF_KIND, TABLES, type Table, type TableName } from './tables.ts'
 
 /** A row on its way into the store. */
 export interface IncomingRow {
@@ -200,8 +200,9 @@ const STAGE = `CREATE OR REPLACE TEMP TABLE staged AS
   SELECT CASE
       WHEN name IS NOT NULL THEN name
       WHEN NOT json_valid(document) OR json_type(document) <> 'OBJECT' THEN 'broken'
-      WHEN document ->> '$.kind' IN ('access', 'undecodable', 'dropped') THEN document ->> '$.kind'
-      ELSE 'others' END AS name,
+      ELSE CASE document ->> '$.kind' ${Object.entries(TABLE_OF_KIND)
+        .map(([kind, name]) => `WHEN '${kind}' THEN '${name}'`)
+        .join(' ')} ELSE 'others' END END AS name,
     * EXCLUDE (name)
   FROM incoming`
 

@@ -7,7 +7,7 @@ export interface Table {
   readonly columns: readonly Column[]
 }
 
-export type TableName = 'access' | 'undecodable' | 'dropped' | 'others' | 'task_records' | 'events'
+export type TableName = 'access' | 'undecodable' | 'dropped' | 'others' | 'logs' | 'task_records' | 'events'
 
 export interface Column {
   readonly name: string
@@ -55,6 +55,21 @@ export const TABLES: readonly Table[] = [
   }),
   table('undecodable', { time: 'time', reason: 'text', bytes: 'text', continues: 'boolean' }),
   table('dropped', { time: 'time', reason: 'text', first: 'integer', end: 'integer', lines: 'integer' }),
+  table('logs', {
+    time: 'time',
+    severity: 'integer',
+    severityText: 'text',
+    body: 'text',
+    service: 'text',
+    server: 'text',
+    scope: 'text',
+    event: 'text',
+    trace: 'text',
+    span: 'text',
+    task: 'text',
+    attributes: 'json',
+    resource: 'json',
+  }),
   table('others', { time: 'time', kind: 'text', document: 'json' }),
   table('task_records', {
     time: 'time',
@@ -83,6 +98,14 @@ export const TABLES: readonly Table[] = [
     bytes: 'integer',
   }),
 ]
+
+/** Where the rows of each kind are; those of other kinds are kept whole in `others`. */
+export const TABLE_OF_KIND: Readonly<Record<string, TableName>> = {
+  access: 'access',
+  undecodable: 'undecodable',
+  dropped: 'dropped',
+  log: 'logs',
+}
 
 function table(name: TableName, members: Readonly<Record<string, ColumnType>>): Table {
   const columns = Object.entries(members).map(([member, type]) => ({ name: columnName(member), type, member }))

@@ -3,6 +3,7 @@ import { CALLBACK_OPERATIONS, CALLBACK_SCHEMAS, WEBHOOKS } from './callback-oper
 import { HEADERS, parameters, TASK_SCHEMAS } from './components.ts'
 import { DEAD_OPERATIONS, DEAD_SCHEMAS } from './dead-operations.ts'
 import type { Json } from './json.ts'
+import { LOG_OPERATIONS } from './log-operations.ts'
 import type { DocumentParts, Operations } from './operation.ts'
 import { PARKED_OPERATIONS, PARKED_SCHEMAS } from './parked-operations.ts'
 import { PLATFORM_OPERATIONS } from './platform-operations.ts'
@@ -22,6 +23,7 @@ export const OPERATIONS: Operations = {
   ...PLATFORM_OPERATIONS,
   ...PARKED_OPERATIONS,
   ...DEAD_OPERATIONS,
+  ...LOG_OPERATIONS,
 }
 
 /** What the HTTP door takes and answers, in OpenAPI 3.1, as this server is configured: exactly the routes that it has. */

@@ -105,11 +105,29 @@ export const edgeField = object('The collector of access logs. It runs where a f
   }),
   topic: text('Topic of the rows. Default: forebay.edge.access.', topicRule),
   logsTopic: text('Topic of the logs of services. Default: forebay.edge.logs.', topicRule),
+  logs: object('The store that `forebay logs` asks: files of rows in a folder of one process.', {
+    store: choice(
+      'local: this process keeps one, where it has role logs. auto: so it does where it collects and the log is embedded.',
+      ['auto', 'local', 'none'],
+      'auto',
+    ),
+    directory: path('Its folder; one process at a time writes it. Default: logs in the data folder.'),
+    retention: duration('How long rows are kept; they go an hour at a time.', {
+      default: '30d',
+      min: '1h',
+      max: '3650d',
+    }),
+    max: size('All files together; above it the oldest hours go.', {
+      default: '10GiB',
+      min: '1MiB',
+      max: '1048576GiB',
+    }),
+  }),
   retention: duration('How long the topics keep rows and messages.', { default: '7d', min: '1s', max: '365d' }),
 })
 
 export function resolveEdge(read: ReadOptions, instance: string, place: Place, files: FileReader): EdgeOptions {
-  const { name, syslog, http, produce, redact, spool, topic, logsTopic, retention } = read.edge
+  const { name, syslog, http, produce, redact, spool, topic, logsTopic, logs, retention } = read.edge
   const absolute = (given: string | null, ...at: string[]) =>
     given === null ? null : files.absolute(given, place.at(...at))
   const paths = new Set<string>()
@@ -136,6 +154,12 @@ export function resolveEdge(read: ReadOptions, instance: string, place: Place, f
     spool: { bytesMax: spool.max, whenFull: spool.whenFull },
     topic: topic ?? 'forebay.edge.access',
     logsTopic: logsTopic ?? 'forebay.edge.logs',
+    logs: {
+      store: logs.store,
+      directory: absolute(logs.directory, 'logs', 'directory'),
+      retentionMs: logs.retention,
+      bytesMax: logs.max,
+    },
     retentionMs: retention,
   }
 }

@@ -3,13 +3,10 @@ import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { ForebayError } from '@forebay/protocol'
-import type { Ask, QueryColumn, Said, Setup } from './messages.ts'
+import type { Ask, Said, Setup } from './messages.ts'
 
-/** What comes of a query, as it comes. */
-export type Answered =
-  | { readonly kind: 'columns'; readonly columns: readonly QueryColumn[] }
-  | { readonly kind: 'rows'; readonly rows: readonly (readonly unknown[])[] }
-  | { readonly kind: 'end'; readonly truncated: boolean }
+/** What comes of a query, as it comes: columns, rows as often as there are some, end. */
+export type Answered = Exclude<Said, { readonly error: unknown }>
 
 /**
  * A process of its own for SQL: it cannot block this one, takes no thread of its pool, and may die of what it is asked.
@@ -55,12 +52,8 @@ export class QueryProcess implements AsyncDisposable {
         if (done) throw await this.#died()
         const said = JSON.parse(value) as Said
         if ('error' in said) throw errorOf(said.error)
-        if ('columns' in said) yield { kind: 'columns', columns: said.columns }
-        else if ('rows' in said) yield { kind: 'rows', rows: said.rows }
-        else {
-          yield { kind: 'end', truncated: said.end.truncated }
-          return
-        }
+        yield said
+        if ('end' in said) return
       }
     } finally {
       signal.removeEventListener('abort', kill)

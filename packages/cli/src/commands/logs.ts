@@ -1,0 +1,199 @@
+import { existsSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { systemClock } from '@forebay/broker'
+import { ForebayError } from '@forebay/protocol'
+import { parseDuration } from '@forebay/server/configuration'
+import { type Command, InvalidArgumentError, Option } from 'commander'
+import { type Context, requireConfig, withConfigFlags } from '../context.ts'
+import { inertJson } from '../events/event-lines.ts'
+import { readCount } from '../events/when.ts'
+import { CommandError, EXIT } from '../exit-codes.ts'
+import { type AdminAsk, type GatewayFlags, openGateway, URL_FLAG } from '../gateway.ts'
+import { onInterrupt } from '../interrupt.ts'
+import { csvLine, type LogColumn, objectOf, rowLines, tailLine } from '../logs/show-rows.ts'
+import { logsFolder } from '../up/logs.ts'
+
+interface PlaceFlags extends GatewayFlags {
+  readonly dir?: string
+  readonly config?: string
+  readonly set: readonly string[]
+}
+
+interface QueryFlags extends PlaceFlags {
+  readonly json?: boolean
+  readonly csv?: boolean
+  readonly limit?: number
+  readonly timeout?: number
+  readonly since?: number
+}
+
+interface TailFlags extends PlaceFlags {
+  readonly where?: string
+  readonly table?: string
+  readonly json?: boolean
+}
+
+export function registerLogs(program: Command, context: Context): void {
+  const logs = program.command('logs').description('Asks the log store: access logs, tasks, attempts and events.')
+  withPlaceFlags(logs.command('query'))
+    .argument('<sql>', 'one SELECT over access, undecodable, dropped, logs, tasks, attempts, events')
+    .description('Answers SQL over the rows of the log store.')
+    .addOption(new Option('--json', 'one JSON object a row, on stdout').conflicts('csv'))
+    .option('--csv', 'comma-separated values with a header, on stdout')
+    .option('-n, --limit <rows>', 'at most so many rows; default 10,000', readCount)
+    .option('--timeout <duration>', 'give up after so long; default 30s', readDuration)
+    .option(
+      '--since <duration>',
+      'only rows of the last so long, as 2h or 7d; files of before are not opened',
+      readDuration,
+    )
+    .addHelpText('after', QUERY_EXAMPLES)
+    .action((sql: string, flags: QueryFlags) => query(sql, flags, context))
+  withPlaceFlags(logs.command('tail'))
+    .description('Prints rows as the store gets them, about a second after the request. Ctrl-C ends it.')
+    .option('-w, --where <condition>', "a condition of SQL, as 'status >= 500'")
+    .option('--table <name>', 'of these rows; default: access')
+    .option('--json', 'one JSON object a row, on stdout')
+    .addHelpText('after', TAIL_EXAMPLES)
+    .action((flags: TailFlags) => tail(flags, context))
+}
+
+function withPlaceFlags(command: Command): Command {
+  return withConfigFlags(command)
+    .option(...URL_FLAG)
+    .option('--dir <folder>', "the store's own folder, without a gateway")
+}
+
+const ABOUT_PLACE = `
+The gateway is asked (operators only, where access keys are configured; FOREBAY_KEY holds yours). Where none answers and
+no --url was given, the store's folder is read: that of --dir, or of the configuration.`
+
+const QUERY_EXAMPLES = `
+Examples:
+  forebay logs query 'SELECT status, count(*) FROM access GROUP BY status ORDER BY status' --since 1h
+  forebay logs query "SELECT * FROM attempts WHERE task = 'ID'" --json
+  forebay logs query 'SUMMARIZE access' --csv > summary.csv
+${ABOUT_PLACE}`
+
+const TAIL_EXAMPLES = `
+Examples:
+  forebay logs tail --where 'status >= 500'
+  forebay logs tail --where "path LIKE '/v1/queues/%'" --json
+  forebay logs tail --table dropped
+${ABOUT_PLACE}`
+
+interface Part {
+  readonly columns?: readonly LogColumn[]
+  readonly rows?: readonly (readonly unknown[])[]
+  readonly end?: { readonly truncated: boolean }
+}
+
+async function query(sql: string, flags: QueryFlags, context: Context): Promise<void> {
+  const { terminal } = context
+  const limits = {
+    ...(flags.limit === undefined ? {} : { rowsMax: flags.limit }),
+    ...(flags.timeout === undefined ? {} : { timeoutMs: flags.timeout }),
+    ...(flags.since === undefined ? {} : { sinceMs: systemClock.wallMs() - flags.since }),
+  }
+  using interrupt = onInterrupt()
+  const parts = partsOf(flags, context, '/v1/admin/logs/query', { sql, ...limits }, async function* (dir) {
+    const { queryLogs } = await import('@forebay/edge/store')
+    yield* queryLogs(dir, sql, { ...limits, signal: interrupt.signal })
+  })
+  let columns: readonly LogColumn[] = []
+  const shown: (readonly unknown[])[] = []
+  for await (const part of parts) {
+    if (interrupt.signal.aborted) return
+    if (part.columns !== undefined) {
+      columns = part.columns
+      if (flags.csv) terminal.data(csvLine(columns.map(({ name }) => name)))
+    }
+    for (const row of part.rows ?? []) {
+      if (flags.json) terminal.data(inertJson(objectOf(columns, row)))
+      else if (flags.csv) terminal.data(csvLine(row))
+      else shown.push(row)
+    }
+    if (part.end === undefined) continue
+    if (!flags.json && !flags.csv) for (const line of rowLines(columns, shown)) terminal.data(line)
+    if (part.end.truncated) terminal.say('There are more rows; --limit says how many are shown.')
+  }
+}
+
+async function tail(flags: TailFlags, context: Context): Promise<void> {
+  const { terminal } = context
+  const question = {
+    ...(flags.table === undefined ? {} : { table: flags.table }),
+    ...(flags.where === undefined ? {} : { where: flags.where }),
+  }
+  using interrupt = onInterrupt()
+  const { signal } = interrupt
+  const parts = partsOf(flags, context, '/v1/admin/logs/tail', question, async function* (dir) {
+    const { tailLogs } = await import('@forebay/edge/store')
+    yield* tailLogs(dir, { ...question, signal })
+  })
+  const iterator = parts[Symbol.asyncIterator]()
+  const interrupted = new Promise<{ done: true; value: undefined }>((done) => {
+    signal.addEventListener('abort', () => done({ done: true, value: undefined }), { once: true })
+  })
+  let columns: readonly LogColumn[] = []
+  for (;;) {
+    const next = await Promise.race([iterator.next(), interrupted])
+    if (next.done) break
+    const part = next.value
+    if (part.columns !== undefined) {
+      columns = part.columns
+      if (terminal.attended) terminal.say(`Following ${flags.table ?? 'access'}. Ctrl-C ends it.`)
+    }
+    for (const row of part.rows ?? []) {
+      const object = objectOf(columns, row)
+      terminal.data(flags.json ? inertJson(object) : tailLine(object))
+    }
+  }
+  if (signal.aborted) process.exit(EXIT.ok)
+}
+
+/** From the gateway, or from the folder. */
+async function* partsOf(
+  flags: PlaceFlags,
+  context: Context,
+  path: string,
+  question: object,
+  read: (dir: string) => AsyncIterable<Part>,
+): AsyncGenerator<Part> {
+  if (flags.dir !== undefined) {
+    yield* explained(read(resolve(flags.dir)))
+    return
+  }
+  const ask: AdminAsk = {
+    ...{ method: 'POST', path, contentType: 'application/json' },
+    body: Buffer.from(JSON.stringify(question)),
+  }
+  let answered = false
+  try {
+    for await (const line of openGateway(flags, context).lines(ask)) {
+      answered = true
+      yield line as Part
+    }
+  } catch (thrown) {
+    const isAway = thrown instanceof CommandError && thrown.exitCode === EXIT.notConnected && !answered
+    if (!isAway || flags.url !== undefined || context.environment.url !== undefined) throw thrown
+    const dir = logsFolder(requireConfig(context, flags).options)
+    if (!existsSync(dir)) throw thrown
+    yield* explained(read(dir))
+  }
+}
+
+async function* explained(parts: AsyncIterable<Part>): AsyncGenerator<Part> {
+  try {
+    yield* parts
+  } catch (thrown) {
+    if (!(thrown instanceof ForebayError)) throw thrown
+    throw new CommandError(EXIT.failed, thrown.message, { code: thrown.code, cause: thrown })
+  }
+}
+
+function readDuration(text: string): number {
+  const ms = parseDuration(text)
+  if (ms === null || ms <= 0) throw new InvalidArgumentError('Write a duration, as 30s, 2h or 7d.')
+  return ms
+}

@@ -1,0 +1,93 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { once } from 'node:events'
+import { appendFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { test } from 'node:test'
+import { cleanEnvironment, forebay, MAIN, temporaryFolder } from './run-forebay.ts'
+import { up } from './run-up.ts'
+
+const CONFIG = `partitions: 1
+queues: { thumbnails: {} }
+edge: { files: [{ path: access.log }] }
+`
+
+test('forebay up keeps what nginx writes: queried and tailed over HTTP, and from the folder when it has gone; a request leads to its task', async () => {
+  using folder = temporaryFolder()
+  writeFileSync(join(folder.path, 'forebay.yaml'), CONFIG)
+  const log = join(folder.path, 'access.log')
+  writeFileSync(log, '')
+  await using server = await up(folder.path)
+  const tail = spawn(
+    process.execPath,
+    [MAIN, 'logs', 'tail', '--where', 'status >= 500', '--json', '--url', server.url],
+    { cwd: folder.path, env: cleanEnvironment(), stdio: ['ignore', 'pipe', 'inherit'] },
+  )
+  const tailed = createInterface({ input: tail.stdout })[Symbol.asyncIterator]()
+  const accepted = await fetch(`${server.url}/v1/queues/thumbnails/tasks`, { method: 'POST', body: '{}' })
+  const { id } = (await accepted.json()) as { readonly id: string }
+  const following = tailed.next()
+  let seen: IteratorResult<string> | null = null
+  void following.then((line) => {
+    seen = line
+  })
+  for (let index = 0; seen === null; index++) {
+    appendFileSync(log, line({ path: `/v1/tasks/${id}`, task: id, status: index % 2 === 0 ? 502 : 200 }))
+    await new Promise((resolve) => setTimeout(resolve, 200))
+  }
+  const row = JSON.parse(String((await following).value)) as Record<string, unknown>
+  assert.deepEqual([row.status, row.task], [502, id])
+  tail.kill('SIGINT')
+  assert.deepEqual(await once(tail, 'close'), [0, null])
+
+  const joined = `SELECT DISTINCT access.status, tasks.queue, tasks.state FROM access JOIN tasks USING (task) ORDER BY 1`
+  const both = [
+    { status: 200, queue: 'thumbnails', state: 'accepted' },
+    { status: 502, queue: 'thumbnails', state: 'accepted' },
+  ]
+  const asked = await logs(folder.path, ['query', joined, '--json', '--url', server.url])
+  assert.deepEqual(asked, both)
+  const refused = await forebay(['logs', 'query', "COPY access TO 'x'", '--url', server.url], { cwd: folder.path })
+  assert.equal(refused.code, 1)
+  assert.match(refused.stderr, /QUERY_REFUSED.*\n?.*Only SELECT/)
+  const csv = await forebay(['logs', 'query', `SELECT 'a,"b"' AS x, 1 AS y`, '--csv', '--url', server.url])
+  assert.equal(csv.stdout, 'x,y\n"a,""b""",1\n')
+
+  server.child.kill('SIGTERM')
+  await server.stopped
+  const unused = ['--set', 'http.listen=127.0.0.1:9', '--dir', join(folder.path, '.forebay', 'logs')]
+  assert.deepEqual(await logs(folder.path, ['query', joined, '--json', ...unused]), both)
+  const table = await forebay(['logs', 'query', joined, ...unused], { cwd: folder.path })
+  assert.equal(table.stdout, 'status  queue       state\n   200  thumbnails  accepted\n   502  thumbnails  accepted\n')
+})
+
+test('logs belong to operators: a key that is none is refused', async () => {
+  using folder = temporaryFolder()
+  const hash = (text: string) => createHash('sha256').update(text).digest('hex')
+  writeFileSync(
+    join(folder.path, 'forebay.yaml'),
+    `${CONFIG}auth: { keys: [{ principal: ann, sha256: ${hash('plain')} }, { principal: op, sha256: ${hash('operator')}, operator: true }] }\n`,
+  )
+  await using server = await up(folder.path)
+  const ask = (key: string) =>
+    forebay(['logs', 'query', 'SELECT 1 AS one', '--json', '--url', server.url], { env: { FOREBAY_KEY: key } })
+  const [plain, operator] = [await ask('plain'), await ask('operator')]
+  assert.match(plain.stderr, /FORBIDDEN/)
+  assert.equal(operator.stdout, '{"one":1}\n', operator.stderr)
+})
+
+async function logs(cwd: string, args: readonly string[]): Promise<unknown[]> {
+  const { code, stdout, stderr } = await forebay(['logs', ...args], { cwd })
+  assert.equal(code, 0, stderr)
+  return stdout
+    .trim()
+    .split('\n')
+    .map((text) => JSON.parse(text) as unknown)
+}
+
+function line(more: object): string {
+  const row = { v: 1, kind: 'access', time: new Date().toISOString(), query: '', method: 'GET', seconds: 0.1, ...more }
+  return `${JSON.stringify({ ...row, requestId: '', trace: '' })}\n`
+}
