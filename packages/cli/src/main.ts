@@ -3,6 +3,7 @@ import { ForebayError } from '@forebay/protocol'
 import { Command, CommanderError } from 'commander'
 import { registerConfig } from './commands/config.ts'
 import { registerDead } from './commands/dead.ts'
+import { registerDoctor } from './commands/doctor.ts'
 import { registerEvents } from './commands/events.ts'
 import { registerInit } from './commands/init.ts'
 import { registerKeys } from './commands/keys.ts'
@@ -73,6 +74,7 @@ function program(): Command {
   registerConfig(forebay, context)
   registerInit(forebay, context)
   registerKeys(forebay, context)
+  registerDoctor(forebay, context)
   registerNginx(forebay, context)
   return forebay
 }

@@ -1,4 +1,5 @@
 export { type Collector, type CollectorParts, type EdgeLog, edgeTopics, startCollector } from './collector.ts'
+export { type CheckedLines, checkLines } from './decode/check-lines.ts'
 export { MEMBERS_DEFAULT, PARAMETERS_DEFAULT, type RedactOptions } from './decode/redaction.ts'
 export { Intervals } from './intervals.ts'
 export { LOGS_TOPIC, type LogRow } from './log-row.ts'

@@ -26,6 +26,7 @@ import { Publisher } from './publish.ts'
 import { ensureTopics } from './topics.ts'
 
 export type { KafkaBrokerOptions } from './options.ts'
+export { type KafkaSurvey, type SurveyedTopic, surveyKafka } from './survey.ts'
 
 /** How long `open` looks for a cluster that answers. */
 const OPEN_WITHIN_MS = 20_000
