@@ -129,17 +129,28 @@ export function startProcess(options: RigOptions): Rig {
   }
 }
 
-/** A port of the loopback that was free a moment ago; for programs that can't pick one themselves. */
+/**
+ * A port of the loopback that was free a moment ago; for programs that can't pick one themselves. Below those that the
+ * kernel gives to connections: whoever is killed and comes back must not find its port taken by one.
+ */
 export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  if (address === null || typeof address === 'string') throw new Error('no free port on the loopback')
-  return address.port
+  for (;;) {
+    const port = PORT_LEAST + Math.floor(Math.random() * (PORT_MOST - PORT_LEAST))
+    const server = createServer().listen(port, '127.0.0.1')
+    const isFree = await once(server, 'listening').then(
+      () => true,
+      () => false,
+    )
+    if (!isFree) continue
+    server.close()
+    await once(server, 'close')
+    return port
+  }
 }
 
+const PORT_LEAST = 10_240
+/** Linux gives out ports from 32,768 on. */
+const PORT_MOST = 32_767
 const OUTPUT_CHARS_MAX = 256 * 1024
 const READY_WITHIN_MS = 30_000
 const STOP_GRACE_MS = 10_000
