@@ -3,6 +3,7 @@ import { readResults, type SeenResult } from '../read-results.ts'
 import { type Handed, submitMany } from '../submit-many.ts'
 import { judgeDatagrams, judgeFiles, type Verdict } from './judge.ts'
 import { runLoad } from './load.ts'
+import type { LogStoreProcess } from './log-store.ts'
 import { membersOf, readRows, type TopicRow } from './read-rows.ts'
 import { type EdgeScene, QUEUE, startEdgeScene } from './scene.ts'
 
@@ -70,6 +71,7 @@ export async function runEdge(options: EdgeOptions): Promise<EdgeReport> {
     ...(truth.size < lines.length ? [`nginx gave ${lines.length - truth.size} requests an id that others have`] : []),
     ...missingPaths(load.paths, fileRows),
     ...taskWrongs(tasks, fileRows, results),
+    ...(await storeWrongs(scene.store, rows, tasks)),
   ]
   return {
     requests: lines.length,
@@ -82,7 +84,7 @@ export async function runEdge(options: EdgeOptions): Promise<EdgeReport> {
     kills: collector.outages.length,
     rotations: logs.length - 1,
     tasks: tasks.length,
-    output: collector.output(),
+    output: `${collector.output()}\n──\n${scene.store.output()}`,
   }
 }
 
@@ -98,9 +100,9 @@ async function trouble(scene: EdgeScene, options: EdgeOptions, handIn: (tag: str
   await sleep(untilFirstMs / 2)
   await scene.rotate()
   await sleep(untilFirstMs / 2)
-  say('kill -9 of the collector')
-  await Promise.all([collector.killAndStart(), scene.rotate()])
-  say(`it is back; Kafka goes for ${kafkaAwayMs} ms`)
+  say('kill -9 of the collector and the store')
+  await Promise.all([collector.killAndStart(), scene.store.killAndStart(), scene.rotate()])
+  say(`they are back; Kafka goes for ${kafkaAwayMs} ms`)
   await kafka.stop()
   const back = sleep(kafkaAwayMs)
   handIn('meanwhile')
@@ -161,4 +163,37 @@ function taskWrongs(
       ...(state === 'succeeded' ? [] : [`the task ${id} ended as ${state}`]),
     ]
   })
+}
+
+/** The store holds what the topic does, each row once, and its SQL leads from a request to its task. */
+async function storeWrongs(
+  store: LogStoreProcess,
+  records: readonly TopicRow[],
+  tasks: readonly Handed[],
+): Promise<string[]> {
+  const wanted = new Set(records.filter(({ kind }) => kind === 'access').map(rowName))
+  await store.untilAtLeast(wanted.size, 'SELECT count(*) FROM access')
+  const rows = await store.query('SELECT source, epoch, first_byte AS first, request_id AS "requestId" FROM access')
+  const named = rows.map(({ source, epoch, first, requestId }) =>
+    rowName({ place: `${source}@${epoch}`, first: Number(first), requestId: String(requestId) }),
+  )
+  const seen = new Set(named)
+  const missing = [...wanted].filter((name) => !seen.has(name))
+  const joined = await store.query(
+    `SELECT count(DISTINCT access.task) AS tasks FROM access JOIN tasks USING (task)
+      WHERE method = 'POST' AND status = 202 AND tasks.state = 'succeeded'`,
+  )
+  const joinedTasks = Number(joined[0]!.tasks)
+  return [
+    ...(missing.length === 0 ? [] : [`${missing.length} rows are not in the store, such as ${missing[0]}`]),
+    ...(named.length === seen.size ? [] : [`${named.length - seen.size} rows are twice in the store`]),
+    ...(seen.size <= wanted.size ? [] : [`${seen.size - wanted.size} rows of the store are not on the topic`]),
+    ...(joinedTasks === tasks.length
+      ? []
+      : [`SQL joins ${joinedTasks} of ${tasks.length} tasks with the requests that began them`]),
+  ]
+}
+
+function rowName({ place, first, requestId }: Pick<TopicRow, 'place' | 'first' | 'requestId'>): string {
+  return `${place} ${first} ${requestId}`
 }

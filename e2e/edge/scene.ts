@@ -10,6 +10,7 @@ import { PATIENT_RETRY } from '../fleet.ts'
 import { startForebay, startWorker } from '../forebay.ts'
 import { openLedger } from '../ledger.ts'
 import { type CollectorProcess, startCollectorProcess } from './collector-process.ts'
+import { type LogStoreProcess, startLogStoreProcess } from './log-store.ts'
 
 export const QUEUE = 'echo'
 
@@ -18,6 +19,7 @@ export interface EdgeScene extends AsyncDisposable {
   readonly kafka: Kafka
   readonly nginx: GeneratedNginx
   readonly collector: CollectorProcess
+  readonly store: LogStoreProcess
   /** For whatever the run writes. */
   readonly dir: string
   /** Renames nginx's access log and, after a while, has nginx open a new one. */
@@ -54,6 +56,7 @@ export async function startEdgeScene(): Promise<EdgeScene> {
   const collector = started.use(
     await startCollectorProcess({ broker: config.broker, partitions: config.partitions, instance: 'edge-1', edge }),
   )
+  const store = started.use(await startLogStoreProcess({ ...config, instance: 'logs-1' }))
   await worker.line(/worker started/)
   let rotations = 0
   const keep = started.move()
@@ -61,6 +64,7 @@ export async function startEdgeScene(): Promise<EdgeScene> {
     kafka,
     nginx,
     collector,
+    store,
     dir,
     async rotate() {
       renameSync(nginx.accessLog, `${nginx.accessLog}.${++rotations}`)

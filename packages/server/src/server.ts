@@ -169,12 +169,12 @@ class ComposedServer implements Server {
     return { http: await this.#listenHttp(), grpc }
   }
 
-  /** A log that is away is waited for where only a collector wants it: what comes meanwhile is kept on this machine. */
+  /** A log that is away is waited for where nobody is served: what is collected meanwhile is kept on this machine. */
   async #openLog(): Promise<void> {
     const { options, broker, beside, clock, telemetry } = this.#parts
     const { signal } = this.#startOver
     const topics = [...topicsOf(options), ...(beside?.topics ?? [])]
-    const waits = beside != null && [...options.roles].every((role) => role === 'collector')
+    const waits = beside != null && [...options.roles].every((role) => role === 'collector' || role === 'logs')
     for (;;) {
       try {
         return await broker.open({ topics, signal })
