@@ -40,6 +40,7 @@ const ROAD_PACKAGES: readonly DebianPackage[] = [
   ['kcat', 'kcat'],
   ['nginx', 'nginx-light'],
   ['/usr/lib/nginx/modules/ngx_http_lua_module.so', 'libnginx-mod-http-lua'],
+  ['/usr/share/lua/5.1/nginx/kafka/producer.lua', 'lua-nginx-kafka'],
   ['h2load', 'nghttp2-client'],
   ['etcd', 'etcd-server'],
   ['python3', 'python3-venv'],

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { writeFileSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { HEARTBEAT_MS } from '../../server/src/accept/grpc-watch.ts'
@@ -71,6 +71,22 @@ const WRONG: readonly (readonly [flags: readonly string[], says: RegExp])[] = [
   [['--tls-cert', 'a.pem'], /--tls-cert and --tls-key/],
   [['--tls-cert', 'a".pem', '--tls-key', 'k'], /cannot be written/],
   [['--set', 'http.listen=127.0.0.1:0'], /pick its port/],
+  [['--produce', 'orders'], /--produce needs --lua/],
+  [['--log-body', 'all'], /--log-body needs --lua/],
+  [['--lua', 'here'], /--lua here is no absolute path/],
+  [['--lua', '/tmp/a"b'], /--lua .* cannot be written/],
+  [['--lua', '/tmp/a;b'], /cannot be a path of Lua/],
+  [['--lua', '/tmp/a', '--no-lua-log'], /leave nothing for Lua/],
+  [['--lua', '/tmp/a', '--collector', 'collector:5600'], /--collector collector:5600 is no address/],
+  [['--lua', '/tmp/a', '--collector', 'unix:/a"b'], /cannot be written/],
+  [['--lua', '/tmp/a', '--log-header', 'Cookie'], /--log-header Cookie would log keys/],
+  [['--lua', '/tmp/a', '--log-header', 'a"b'], /is no header/],
+  [['--lua', '/tmp/a', '--log-body', 'some'], /--log-body some is none of/],
+  [['--lua', '/tmp/a', '--log-body-max', '1g'], /--log-body-max 1g is no size/],
+  [['--lua', '/tmp/a', '--lua-buffer', '1k'], /--lua-buffer 1k is no size/],
+  [['--lua', '/tmp/a', '--produce', 'a/b'], /--produce a\/b is no topic/],
+  [['--lua', '/tmp/a', '--direct-kafka', '127.0.0.1:9092'], /produces nothing without --produce/],
+  [['--lua', '/tmp/a', '--produce', 'a', '--direct-kafka', 'a"b:1'], /--direct-kafka .* is no address/],
 ]
 
 for (const [flags, says] of WRONG) {
@@ -81,6 +97,20 @@ for (const [flags, says] of WRONG) {
     assert.equal(stdout, '')
   })
 }
+
+test('--lua writes the Lua beside what it prints, for the collector of the configuration', async () => {
+  using folder = temporaryFolder()
+  const given = { edge: { http: { listen: '0.0.0.0:5600' } } }
+  writeFileSync(join(folder.path, 'forebay.yaml'), JSON.stringify(given))
+  const lua = join(folder.path, 'lua')
+  const { stdout, stderr } = await forebay(['nginx', '--lua', lua, '--produce', 'orders'], { cwd: folder.path })
+  assert.match(stdout, /collector = "127\.0\.0\.1:5600"/)
+  assert.ok(stdout.includes(`package.path = "${lua}/?.lua;"`))
+  assert.match(stderr, /The Lua files are in/)
+  for (const name of ['ring', 'row', 'json', 'http', 'message', 'produce', 'kafka']) {
+    assert.ok(existsSync(join(lua, 'forebay', `${name}.lua`)), name)
+  }
+})
 
 test('nginx is more patient than the heartbeats, and lets go of a connection before a gateway does', () => {
   assert.ok(SSE_SILENCE_MS >= 3 * SSE_HEARTBEAT_MS)

@@ -62,14 +62,16 @@ const MAPS: readonly Directive[] = [
     line("default ''", 'none'),
   ]),
   block('map $status $forebay_status', 'The status as a number.', [
-    line('"~^[1-9]" $status', 'it is one'),
-    line('default 0', 'no answer was begun'),
+    line('000 0', 'no answer was begun'),
+    line('009 0', 'an answer of HTTP/0.9 has none'),
+    line('default $status', 'it is one; regular expressions cost a microsecond each'),
   ]),
   lastOf('status', 'The status', '[0-9]+'),
   lastOf('connect_time', 'Seconds to connect', '[0-9.]+', 'connect_seconds'),
   lastOf('header_time', 'Seconds to the header', '[0-9.]+', 'header_seconds'),
   lastOf('response_time', 'Seconds to the end', '[0-9.]+', 'upstream_seconds'),
   block('map $http_traceparent $forebay_trace', 'The trace id, if what the client sent is a valid one.', [
+    line("'' ''", 'it sent none'),
     line('"~^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-|$)" $1', 'of any version of traceparent'),
     line("default ''", 'none'),
   ]),
@@ -78,6 +80,7 @@ const MAPS: readonly Directive[] = [
     line("default ''", 'none'),
   ]),
   block('map $sent_http_location $forebay_location_task', 'The task that was begun.', [
+    line("'' $forebay_path_task", 'none was'),
     line('"~/v1/tasks/([A-Za-z0-9_-]{1,128})$" $1', 'its address is in the answer'),
     line('default $forebay_path_task', 'none was'),
   ]),

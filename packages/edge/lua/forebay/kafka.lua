@@ -1,5 +1,5 @@
 -- POST /produce/{topic} straight into Kafka, by lua-resty-kafka. What is answered here is only in the memory of one worker of nginx:
--- 202 `buffered`, never `durable`. Whatever is given up later is counted.
+-- 202 `buffered`, never `durable`. Whatever is given up later is counted; and as long as nothing gets through, hardly anything is taken.
 
 local message = require 'forebay.message'
 
@@ -28,7 +28,12 @@ local SETTINGS = {
   refresh_interval = 10000,
 }
 
+-- While it is not seen that messages get through, one is taken so often, and the others wait for what becomes of it.
+local PROBE_S, LOOK_S, LOOKS = 1, 0.05, 20
+
 local library, brokers, topics, bytes_max, dict, producer
+-- Offsets that the library knows: they change when Kafka has acknowledged something.
+local is_through, offsets_seen, probe_at = false, 0, 0
 
 local function load_library()
   -- As opm installs it, and as Debian's package lua-nginx-kafka does.
@@ -52,8 +57,27 @@ function M.start(options)
   end
 end
 
+local function offsets()
+  return tonumber((producer:offset()))
+end
+
+-- In the content phase: whether this worker may take a message now.
+local function gets_through()
+  for _ = 1, LOOKS do
+    if not is_through then is_through = offsets() ~= offsets_seen end
+    if is_through then return true end
+    if ngx.now() >= probe_at then
+      probe_at = ngx.now() + PROBE_S
+      return true
+    end
+    ngx.sleep(LOOK_S)
+  end
+  return false
+end
+
 -- Every second place of the library's queue is a message.
 local function given_up(topic, _, _, index, fault)
+  is_through, offsets_seen = false, offsets()
   dict:incr('dropped', index / 2)
   ngx.log(ngx.ERR, 'forebay: ', index / 2, ' messages for ', topic, ' are lost: ', tostring(fault))
 end
@@ -92,6 +116,9 @@ function M.answer(topic)
   end
   -- While it does not know where a topic is, the library throws messages away at once.
   local ok, fault = producer.client:fetch_metadata(topic)
+  if ok then
+    ok, fault = gets_through(), 'nothing gets through to it'
+  end
   if ok then
     ok, fault = producer:send(topic, key, text)
   end
