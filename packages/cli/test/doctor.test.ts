@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { appendFileSync, writeFileSync } from 'node:fs'
+import { appendFileSync, chmodSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { freePort } from '../../../scripts/rig/process.ts'
-import { forebay, temporaryFolder } from './run-forebay.ts'
+import { forebay, MAIN, temporaryFolder } from './run-forebay.ts'
 import { up } from './run-up.ts'
 
 interface Told {
@@ -119,13 +120,40 @@ test('a socket that its collector left behind is told from one that somebody lis
   writeFileSync(join(folder.path, 'forebay.yaml'), 'edge: { http: { unix: edge.sock } }\n')
   // Whoever is killed does not remove it.
   const script = `require('node:net').createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, 'SIGKILL'))`
-  const { spawn } = await import('node:child_process')
   await once(spawn(process.execPath, ['-e', script]), 'close')
   const left = await doctor(folder.path)
   assert.match(left.findings[0]!.saw, /nobody listens behind it \(.*ECONNREFUSED.*\); mode 0\d{3}, user \d+, group \d+/)
   writeFileSync(join(folder.path, 'forebay.yaml'), 'http: { listen: "127.0.0.1:0" }\n')
   assert.deepEqual(statesOf(await doctor(folder.path)).slice(0, 1), ['configuration fail'])
 })
+
+test('a socket that the user may not use is said to be that, with its mode and owner', async (context) => {
+  using folder = temporaryFolder()
+  const path = join(folder.path, 'edge.sock')
+  writeFileSync(join(folder.path, 'forebay.yaml'), 'edge: { http: { unix: edge.sock } }\n')
+  const listening = createServer().listen(path)
+  await once(listening, 'listening')
+  chmodSync(path, 0o600)
+  chmodSync(folder.path, 0o755)
+  // Root may use every socket: somebody else has to ask.
+  const isRoot = process.getuid?.() === 0
+  if (!isRoot) chmodSync(path, 0o000)
+  const child = spawn(process.execPath, [MAIN, 'doctor', 'edge', '--json'], {
+    ...(isRoot ? { uid: NOBODY, gid: NOBODY } : {}),
+    cwd: folder.path,
+    env: { PATH: process.env.PATH ?? '' },
+  })
+  let stdout = ''
+  child.stdout.on('data', (text) => (stdout += text))
+  await once(child, 'close')
+  listening.close()
+  if (stdout === '') return context.skip('the checkout lies where only root may read')
+  const [finding] = (JSON.parse(stdout) as Told).findings
+  assert.equal(finding!.state, 'fail')
+  assert.match(finding!.saw, /^this user may not use it \(mode 0[06]00, user \d+, group \d+\)$/)
+})
+
+const NOBODY = 65_534
 
 test('something else on the port is not taken for a collector', async () => {
   using folder = temporaryFolder()
