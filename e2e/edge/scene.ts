@@ -1,11 +1,10 @@
-import { createSocket } from 'node:dgram'
-import { once } from 'node:events'
 import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Kafka, startKafka } from '../../scripts/rig/kafka.ts'
 import { type GeneratedNginx, startGeneratedNginx } from '../../scripts/rig/nginx.ts'
+import { freePort } from '../../scripts/rig/process.ts'
 import { PATIENT_RETRY } from '../fleet.ts'
 import { startForebay, startWorker } from '../forebay.ts'
 import { openLedger } from '../ledger.ts'
@@ -40,12 +39,17 @@ export async function startEdgeScene(): Promise<EdgeScene> {
   }
   const roles = ['gateway', 'dispatcher']
   // The first makes the topics.
-  const gateways = [started.use(await startForebay({ config, roles }))]
-  gateways.push(started.use(await startForebay({ config, roles })))
+  const first = started.use(await startForebay({ config, roles }))
   const ledger = started.use(openLedger())
+  const [second, store] = await Promise.all([
+    startForebay({ config, roles }),
+    startLogStoreProcess({ ...config, instance: 'logs-1' }),
+  ])
+  const gateways = [first, started.use(second)]
+  started.use(store)
   const server = gateways.map((one) => one.grpc).join(',')
   const worker = started.use(startWorker({ server, queue: QUEUE, ledger: ledger.path }))
-  const udp = `127.0.0.1:${await freeUdpPort()}`
+  const udp = `127.0.0.1:${await freePort()}`
   const nginx = started.use(
     await startGeneratedNginx(
       gateways.map((one) => ({ http: one.url.replace('http://', ''), grpc: one.grpc })),
@@ -56,7 +60,6 @@ export async function startEdgeScene(): Promise<EdgeScene> {
   const collector = started.use(
     await startCollectorProcess({ broker: config.broker, partitions: config.partitions, instance: 'edge-1', edge }),
   )
-  const store = started.use(await startLogStoreProcess({ ...config, instance: 'logs-1' }))
   await worker.line(/worker started/)
   let rotations = 0
   const keep = started.move()
@@ -86,14 +89,4 @@ function logsOf(path: string): { bytes: number; text: string }[] {
     const file = join(folder, name)
     return { bytes: statSync(file).size, text: readFileSync(file, 'utf8') }
   })
-}
-
-async function freeUdpPort(): Promise<number> {
-  const socket = createSocket('udp4')
-  socket.bind(0, '127.0.0.1')
-  await once(socket, 'listening')
-  const { port } = socket.address()
-  socket.close()
-  await once(socket, 'close')
-  return port
 }
