@@ -69,7 +69,8 @@ export class LogStore {
   #subscription: Subscription | null = null
   #waiting: Delivery[] = []
   #timer: Timer | null = null
-  #full: (() => void) | null = null
+  #isDue = false
+  #onDue: (() => void) | null = null
   #writing: Promise<void> = Promise.resolve()
   #loops: Promise<unknown> = Promise.resolve()
   #stopping: Promise<void> | null = null
@@ -140,17 +141,19 @@ export class LogStore {
   #wake(): void {
     this.#timer?.cancel()
     this.#timer = null
-    this.#full?.()
-    this.#full = null
+    this.#isDue = true
+    this.#onDue?.()
+    this.#onDue = null
   }
 
   async #write(): Promise<void> {
     for (;;) {
-      if (this.#waiting.length < WRITE_ROWS && !this.#over.signal.aborted) {
+      if (!this.#isDue && !this.#over.signal.aborted) {
         await new Promise<void>((resolve) => {
-          this.#full = resolve
+          this.#onDue = resolve
         })
       }
+      this.#isDue = false
       const deliveries = this.#waiting
       this.#waiting = []
       if (deliveries.length > 0) await this.#keep(deliveries)
