@@ -1,5 +1,5 @@
 import type { metadataV9 } from '@platformatic/kafka'
-import { CODE, codeOf, messageOf, responseIn } from './kafka-error.ts'
+import { CODE, isRefusal, messageOf, responseIn } from './kafka-error.ts'
 import { loadLibrary } from './library.ts'
 import { Link } from './link.ts'
 import { type Address, type KafkaBrokerOptions, resolveKafkaOptions } from './options.ts'
@@ -13,7 +13,13 @@ export type KafkaSurvey =
       readonly nodes: readonly (Address & { readonly id: number })[]
       readonly topics: readonly SurveyedTopic[]
     }
-  | { readonly kind: 'failed'; readonly address: Address; readonly why: string; readonly isRefusal: boolean }
+  | {
+      readonly kind: 'failed'
+      readonly address: Address
+      readonly why: string
+      /** Of the credentials: waiting will not mend it. */
+      readonly isRefusal: boolean
+    }
 
 export interface SurveyedTopic {
   readonly name: string
@@ -43,9 +49,7 @@ export async function surveyKafka(given: KafkaBrokerOptions, topics: readonly st
         const nodes = answer.brokers.map(({ nodeId, host, port }) => ({ id: nodeId, host, port }))
         return { kind: 'answered', address, nodes, topics: answer.topics.map(surveyed) }
       } catch (error) {
-        const code = codeOf(error)
-        const isRefusal = code === CODE.SASL_AUTHENTICATION_FAILED || code === CODE.UNSUPPORTED_SASL_MECHANISM
-        return { kind: 'failed', address, why: messageOf(error), isRefusal }
+        return { kind: 'failed', address, why: messageOf(error), isRefusal: isRefusal(error) }
       } finally {
         link.close()
       }
