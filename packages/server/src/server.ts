@@ -173,7 +173,9 @@ class ComposedServer implements Server {
   async #openLog(): Promise<void> {
     const { options, broker, beside, clock, telemetry } = this.#parts
     const { signal } = this.#startOver
-    const topics = [...topicsOf(options), ...(beside?.topics ?? [])]
+    // Parts may name the same topic, as the collector and the store of its rows do; what comes first says how it is made.
+    const named = [...topicsOf(options), ...(beside?.topics ?? [])]
+    const topics = named.filter(({ name }, index) => named.findIndex((one) => one.name === name) === index)
     const waits = beside != null && [...options.roles].every((role) => role === 'collector' || role === 'logs')
     for (;;) {
       try {
