@@ -47,7 +47,7 @@ edge-lines  lines of an access log into a log, beside kcat -P
 edge-nginx  what an access log costs nginx, by road
 edge-collected
             the same on a machine with the collector and Kafka, together
-edge-age    how old rows of the access log are when a reader of Kafka has them, by road
+edge-age    how old rows of the access log are when Kafka and the log store have them, by road
 profile     where the CPU time of --profile went
 Figures are told as ratios to what was measured in the same rounds; see docs/benchmarks.md.`
 
