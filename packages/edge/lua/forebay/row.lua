@@ -7,46 +7,47 @@ local escape = json.escape
 
 local M = {}
 
--- In the order of the log format. Texts, and numbers where `true` stands.
+-- In the order of the log format. Texts; numbers; and `plain` texts, in which nginx lets nothing stand that JSON would escape.
 local FIELDS = {
-  { 'time', 'forebay_time' },
+  { 'time', 'forebay_time', 'plain' },
   { 'server', 'hostname' },
   { 'host', 'host' },
-  { 'client', 'remote_addr' },
-  { 'method', 'request_method' },
+  { 'client', 'remote_addr', 'plain' },
+  { 'method', 'request_method', 'plain' },
   { 'path', 'forebay_path' },
   { 'query', 'forebay_query' },
-  { 'protocol', 'server_protocol' },
-  { 'status', 'forebay_status', true },
-  { 'requestBytes', 'request_length', true },
-  { 'responseBytes', 'bytes_sent', true },
-  { 'seconds', 'request_time', true },
+  { 'protocol', 'server_protocol', 'plain' },
+  { 'status', 'forebay_status', 'number' },
+  { 'requestBytes', 'request_length', 'number' },
+  { 'responseBytes', 'bytes_sent', 'number' },
+  { 'seconds', 'request_time', 'number' },
   { 'upstream', 'upstream_addr' },
-  { 'upstreamStatus', 'forebay_upstream_status', true },
-  { 'connectSeconds', 'forebay_connect_seconds', true },
-  { 'headerSeconds', 'forebay_header_seconds', true },
-  { 'upstreamSeconds', 'forebay_upstream_seconds', true },
-  { 'tls', 'ssl_protocol' },
-  { 'cipher', 'ssl_cipher' },
-  { 'cache', 'upstream_cache_status' },
+  { 'upstreamStatus', 'forebay_upstream_status', 'number' },
+  { 'connectSeconds', 'forebay_connect_seconds', 'number' },
+  { 'headerSeconds', 'forebay_header_seconds', 'number' },
+  { 'upstreamSeconds', 'forebay_upstream_seconds', 'number' },
+  { 'tls', 'ssl_protocol', 'plain' },
+  { 'cipher', 'ssl_cipher', 'plain' },
+  { 'cache', 'upstream_cache_status', 'plain' },
   { 'userAgent', 'http_user_agent' },
   { 'referer', 'http_referer' },
-  { 'requestId', 'request_id' },
-  { 'trace', 'forebay_trace' },
+  { 'requestId', 'request_id', 'plain' },
+  { 'trace', 'forebay_trace', 'plain' },
   { 'task', 'forebay_task' },
-  { 'connection', 'connection', true },
-  { 'connectionRequests', 'connection_requests', true },
+  { 'connection', 'connection', 'number' },
+  { 'connectionRequests', 'connection_requests', 'number' },
 }
 
 local COUNT = #FIELDS
-local VARIABLES, IS_NUMBER = {}, {}
+local VARIABLES, KINDS = {}, {}
 -- Literal, value, literal, value, …: the values are filled in for each row. Nothing yields in between.
 local parts = {}
 local before = '{"v":1,"kind":"access"'
 for index, field in ipairs(FIELDS) do
-  VARIABLES[index], IS_NUMBER[index] = field[2], field[3] or false
-  parts[2 * index - 1] = before .. ',"' .. field[1] .. (field[3] and '":' or '":"')
-  before = field[3] and '' or '"'
+  local is_number = field[3] == 'number'
+  VARIABLES[index], KINDS[index] = field[2], field[3] or 'text'
+  parts[2 * index - 1] = before .. ',"' .. field[1] .. (is_number and '":' or '":"')
+  before = is_number and '' or '"'
 end
 
 -- A longer text is cut, so that a row stays far below what a collector reads as one line (256 KiB) …
@@ -101,11 +102,11 @@ end
 
 local function row(var, tags, bytes_max)
   for index = 1, COUNT do
-    local value = var[VARIABLES[index]]
-    if IS_NUMBER[index] then
-      parts[2 * index] = value or 'null'
-    else
+    local value, kind = var[VARIABLES[index]], KINDS[index]
+    if kind == 'text' then
       parts[2 * index] = value and text_of(value, bytes_max) or ''
+    else
+      parts[2 * index] = value or (kind == 'number' and 'null' or '')
     end
   end
   parts[2 * COUNT + 1] = tags and ',"tags":' .. tags .. '}\n' or '}\n'
