@@ -6,6 +6,7 @@ import { appendFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { test } from 'node:test'
+import { createWorker } from '@forebay/sdk/worker'
 import { cleanEnvironment, forebay, MAIN, temporaryFolder } from './run-forebay.ts'
 import { up } from './run-up.ts'
 
@@ -63,6 +64,43 @@ test('forebay up keeps what nginx writes: queried and tailed over HTTP, and from
   assert.equal(table.stdout, 'status  queue       state\n   200  thumbnails  accepted\n   502  thumbnails  accepted\n')
 })
 
+test('each attempt of a task and its end are there, beside the trace of the request that brought it', async () => {
+  using folder = temporaryFolder()
+  const retry = 'queues: { hello: { retry: { attempts: 3, backoff: 10ms } } }'
+  writeFileSync(join(folder.path, 'forebay.yaml'), `partitions: 1\n${retry}\nedge: { logs: { store: local } }\n`)
+  await using server = await up(folder.path)
+  let calls = 0
+  await using _worker = createWorker({
+    server: server.grpc,
+    queues: {
+      hello: () => {
+        if (++calls < 2) throw new Error('not yet')
+        return 'hello'
+      },
+    },
+  })
+  const trace = '4bf92f3577b34da6a3ce929d0e0e4736'
+  const answer = await fetch(`${server.url}/v1/queues/hello/tasks`, {
+    method: 'POST',
+    body: '{}',
+    headers: { traceparent: `00-${trace}-00f067aa0ba902b7-01`, prefer: 'wait=20' },
+  })
+  assert.equal(await answer.text(), 'hello')
+  const ask = (sql: string) => logs(folder.path, ['query', sql, '--json', '--url', server.url])
+  const tasks = `SELECT queue, state, attempts, trace, finished >= accepted AS ended FROM tasks`
+  for (;;) {
+    const rows = (await ask(tasks)) as { readonly state: string }[]
+    if (rows[0]?.state !== 'succeeded') continue
+    assert.deepEqual(rows, [{ queue: 'hello', state: 'succeeded', attempts: 2, trace, ended: true }])
+    break
+  }
+  const attempts = await ask('SELECT attempt, state, code FROM attempts ORDER BY attempt')
+  assert.deepEqual(attempts, [
+    { attempt: 1, state: 'retrying', code: 'WORKER_FAILED' },
+    { attempt: 2, state: 'succeeded', code: null },
+  ])
+})
+
 test('logs belong to operators: a key that is none is refused', async () => {
   using folder = temporaryFolder()
   const hash = (text: string) => createHash('sha256').update(text).digest('hex')
@@ -82,8 +120,8 @@ async function logs(cwd: string, args: readonly string[]): Promise<unknown[]> {
   const { code, stdout, stderr } = await forebay(['logs', ...args], { cwd })
   assert.equal(code, 0, stderr)
   return stdout
-    .trim()
     .split('\n')
+    .filter((text) => text !== '')
     .map((text) => JSON.parse(text) as unknown)
 }
 
