@@ -70,7 +70,8 @@ interface Sample {
 
 const NONE = 'no log'
 const CONNECTIONS = 64
-const WARM_UP_SECONDS = 1
+/** A Kafka just started pays for its Java machine getting warm. */
+const WARM_UP_SECONDS = 4
 
 async function measure({ nginx }: Subject, seconds: number): Promise<number> {
   const url = `${nginx.url}/v1/queues/bench/tasks`
