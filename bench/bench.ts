@@ -9,6 +9,7 @@ import { edgeAge } from './edge-age.ts'
 import { edgeCollected } from './edge-collected.ts'
 import { edgeLines } from './edge-lines.ts'
 import { edgeNginx } from './edge-nginx.ts'
+import { edgeQueries } from './edge-queries.ts'
 import { eventConsumer } from './event-consumer.ts'
 import { eventProducer } from './event-producer.ts'
 import { memory } from './memory.ts'
@@ -29,6 +30,7 @@ npm run bench -- edge-lines [--broker kafka] [--tasks LINES]
 npm run bench -- edge-nginx [--rounds N] [--seconds N]
 npm run bench -- edge-collected [--rounds N] [--seconds N]
 npm run bench -- edge-age [--seconds N]
+npm run bench -- edge-queries [--tasks ROWS]
 npm run bench -- event-producer [--rounds N] [--seconds N]
 npm run bench -- event-consumer [--rounds N] [--seconds N]
 npm run bench -- profile DIR|FILE... [--tasks N]
@@ -47,6 +49,8 @@ edge-lines  lines of an access log into a log, beside kcat -P
 edge-nginx  what an access log costs nginx, by road
 edge-collected
             the same on a machine with the collector and Kafka, together
+edge-queries
+            typical questions to the log store over 10,000,000 rows
 edge-age    how old rows of the access log are when Kafka and the log store have them, by road
 profile     where the CPU time of --profile went
 Figures are told as ratios to what was measured in the same rounds; see docs/benchmarks.md.`
@@ -80,6 +84,7 @@ async function run(): Promise<boolean> {
     if (values.broker === 'kafka') await requireCommand('kcat', 'kcat')
     return edgeLines({ lines: count('tasks', values.tasks ?? '300000'), kafka: values.broker === 'kafka' })
   }
+  if (name === 'edge-queries') return edgeQueries({ rows: count('tasks', values.tasks ?? '10000000') })
   if (name === 'edge-age') {
     await requireCommand('h2load', 'nghttp2-client')
     return edgeAge({ seconds: count('seconds', values.seconds ?? SECONDS_DEFAULT) })

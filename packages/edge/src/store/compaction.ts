@@ -6,7 +6,7 @@ import type { Catalogue, LogFile } from './catalogue.ts'
 import { sqlText } from './duck.ts'
 import { parquetPath, writeParquet } from './parquet-writer.ts'
 
-export interface CompactionParts {
+interface CompactionParts {
   readonly connection: DuckDBConnection
   readonly catalogue: Catalogue
   readonly options: { readonly dir: string; readonly retentionMs: number; readonly bytesMax: number }
@@ -109,6 +109,6 @@ const MERGED_FILES_LEAST = 8
 const MERGED_FILES_MAX = 256
 const MERGED_BYTES_MAX = 128 * 1024 * 1024
 /** Longer than any query may take: one that began before a merge reads the files it began with. */
-export const UNLINK_AFTER_MS = 900_000
+const UNLINK_AFTER_MS = 900_000
 /** How long it is known what has come. Nothing that was in the log so long ago is still there. */
 const PLACES_KEPT_MS = 30 * 86_400_000

@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto'
-import type { Intervals as Seen } from '../intervals.ts'
 import { Intervals } from '../intervals.ts'
 import type { Catalogue, Taken } from './catalogue.ts'
 import type { IncomingRow } from './parquet-writer.ts'
@@ -7,7 +6,7 @@ import type { IncomingRow } from './parquet-writer.ts'
 /** Tells rows that have come before: by their bytes of a source, or as a whole where they have none. */
 export class Sieve {
   readonly #catalogue: Pick<Catalogue, 'places' | 'hasDrop'>
-  readonly #places = new Map<string, Seen>()
+  readonly #places = new Map<string, Intervals>()
 
   constructor(catalogue: Pick<Catalogue, 'places' | 'hasDrop'>) {
     this.#catalogue = catalogue
@@ -15,7 +14,7 @@ export class Sieve {
 
   /** One group of rows; nothing of it is remembered before `commit`. */
   begin(): Sifting {
-    const changed = new Map<string, Seen>()
+    const changed = new Map<string, Intervals>()
     const drops = new Set<string>()
     return {
       taken: { places: changed, drops },
@@ -41,12 +40,12 @@ export class Sieve {
     }
   }
 
-  #known(source: string): Seen {
+  #known(source: string): Intervals {
     return this.#places.get(source) ?? this.#catalogue.places(source)
   }
 }
 
-export interface Sifting {
+interface Sifting {
   /** Grows with each new row. */
   readonly taken: Taken
   isNew(row: IncomingRow): boolean

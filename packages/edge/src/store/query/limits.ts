@@ -14,7 +14,7 @@ export interface QueryLimits {
   readonly sinceMs?: number
 }
 
-export type ResolvedLimits = Required<Omit<QueryLimits, 'sinceMs'>> & Pick<QueryLimits, 'sinceMs'>
+type ResolvedLimits = Required<Omit<QueryLimits, 'sinceMs'>> & Pick<QueryLimits, 'sinceMs'>
 
 export const LIMITS_DEFAULT = { timeoutMs: 30_000, rowsMax: 10_000, memoryBytes: 512 * 1024 * 1024, threads: 2 }
 export const LIMITS_MAX = { timeoutMs: 600_000, rowsMax: 1_000_000, memoryBytes: 4 * 1024 ** 3, threads: 16 }

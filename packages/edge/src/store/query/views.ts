@@ -30,7 +30,7 @@ export function selectOf(table: Table, files: readonly LogFile[], dir: string, s
 }
 
 /** What several records say of one task. */
-export const DERIVED: readonly (readonly [name: string, select: string])[] = [
+const DERIVED: readonly (readonly [name: string, select: string])[] = [
   [
     'tasks',
     `SELECT task, max(queue) AS queue, max(key) AS key, max(owner) AS owner,
