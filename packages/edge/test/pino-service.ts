@@ -9,6 +9,8 @@ const transport = pino.transport({ target: '@forebay/edge/pino', options: JSON.p
 const logger = pino({ base: { hostname: 'web-1' } }, transport)
 const trace_id = '4bf92f3577b34da6a3ce929d0e0e4736'
 let serial = 0
+// pino flushes at exit only what is not garbage by then, and a program that has run to its end holds nothing.
+process.on('exit', () => logger.isLevelEnabled('info'))
 
 for await (const command of createInterface(process.stdin)) {
   if (command === 'exit') process.exit(0)

@@ -25,6 +25,8 @@ export class LineSender {
   readonly #parts: SenderParts
   readonly #epoch: string
   readonly #giveUp = new AbortController()
+  /** What waits to be tried again is tried now. */
+  readonly #ending = new AbortController()
   /** Bytes that the collector has. */
   #first = 0
   #isEnded = false
@@ -52,6 +54,7 @@ export class LineSender {
   async end(withinMs: number): Promise<void> {
     const { buffer, clock, poster, onTrouble } = this.#parts
     this.#isEnded = true
+    this.#ending.abort()
     this.#stir()
     const late = clock.timer(withinMs, () => this.#giveUp.abort(new Error('The time to send is over.')))
     await this.#running
@@ -102,7 +105,10 @@ export class LineSender {
       }
       this.#failing(posted.why)
       const delayMs = posted.afterMs ?? backoffMs(BACKOFF, failures, random)
-      await clock.sleep(this.#isEnded ? Math.min(delayMs, END_DELAY_MS) : delayMs, signal).catch(() => {})
+      const waits = this.#isEnded
+        ? clock.sleep(Math.min(delayMs, END_DELAY_MS), signal)
+        : clock.sleep(delayMs, this.#ending.signal)
+      await waits.catch(() => {})
     }
   }
 
