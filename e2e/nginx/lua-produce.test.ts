@@ -12,6 +12,8 @@ import { startLuaRig, TOPIC } from './lua-rig.ts'
 
 const GATEWAY = { http: '127.0.0.1:9', grpc: '127.0.0.1:9' }
 
+const KILLS = process.env.E2E_LONG === '1' ? 5 : 1
+
 /** No rows: only messages. */
 function start(collector: string, flags: readonly string[] = []): Promise<GeneratedNginx> {
   const own = ['--collector', collector, '--no-lua-log', '--produce', TOPIC, '--produce', 'elsewhere']
@@ -110,7 +112,7 @@ test('a collector that is killed under load: every 200 and 202 is in the log, th
       }
     }),
   )
-  for (let round = 0; round < 2; round++) {
+  for (let round = 0; round < KILLS; round++) {
     const before = kept.size
     while (kept.size < before + 100) await sleep(10)
     await forebay.kill9()

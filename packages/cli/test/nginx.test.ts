@@ -72,21 +72,7 @@ const WRONG: readonly (readonly [flags: readonly string[], says: RegExp])[] = [
   [['--tls-cert', 'a".pem', '--tls-key', 'k'], /cannot be written/],
   [['--set', 'http.listen=127.0.0.1:0'], /pick its port/],
   [['--produce', 'orders'], /--produce needs --lua/],
-  [['--log-body', 'all'], /--log-body needs --lua/],
   [['--lua', 'here'], /--lua here is no absolute path/],
-  [['--lua', '/tmp/a"b'], /--lua .* cannot be written/],
-  [['--lua', '/tmp/a;b'], /cannot be a path of Lua/],
-  [['--lua', '/tmp/a', '--no-lua-log'], /leave nothing for Lua/],
-  [['--lua', '/tmp/a', '--collector', 'collector:5600'], /--collector collector:5600 is no address/],
-  [['--lua', '/tmp/a', '--collector', 'unix:/a"b'], /cannot be written/],
-  [['--lua', '/tmp/a', '--log-header', 'Cookie'], /--log-header Cookie would log keys/],
-  [['--lua', '/tmp/a', '--log-header', 'a"b'], /is no header/],
-  [['--lua', '/tmp/a', '--log-body', 'some'], /--log-body some is none of/],
-  [['--lua', '/tmp/a', '--log-body-max', '1g'], /--log-body-max 1g is no size/],
-  [['--lua', '/tmp/a', '--lua-buffer', '1k'], /--lua-buffer 1k is no size/],
-  [['--lua', '/tmp/a', '--produce', 'a/b'], /--produce a\/b is no topic/],
-  [['--lua', '/tmp/a', '--direct-kafka', '127.0.0.1:9092'], /produces nothing without --produce/],
-  [['--lua', '/tmp/a', '--produce', 'a', '--direct-kafka', 'a"b:1'], /--direct-kafka .* is no address/],
 ]
 
 for (const [flags, says] of WRONG) {

@@ -18,8 +18,13 @@ export interface LuaFlags {
   readonly directKafka: readonly string[]
 }
 
+/** Of the configuration, as far as it counts here. */
+interface CollectorAddress {
+  readonly edge: Pick<ServerOptions['edge'], 'http'>
+}
+
 /** Null without --lua; then none of the others may be there. */
-export function readLua(flags: LuaFlags, options: ServerOptions): LuaPlan | null {
+export function readLua(flags: LuaFlags, options: CollectorAddress): LuaPlan | null {
   if (flags.lua === undefined) {
     const alone = NEED_LUA.find(([name]) => flags[name] !== undefined && flags[name]?.length !== 0)
     if (alone === undefined) return null
@@ -67,14 +72,16 @@ const BUFFER_BYTES_LIMIT = 4 * 1024 * 1024 * 1024
 const PRODUCE_BYTES_MAX = 1024 * 1024 - 16 * 1024
 /** As 4,000 of them may be in the memory of each worker (kafka.lua). */
 const DIRECT_BYTES_MAX = 64 * 1024
+/** Where whoever listens everywhere is from the same machine. */
+const NEAR: Readonly<Record<string, string>> = { '0.0.0.0': '127.0.0.1', '::': '::1' }
 const COLLECTOR_DEFAULT = 'unix:/run/forebay/edge.sock'
 
 /** What the collector of this configuration listens on, as nginx on the same machine reaches it. */
-function configured({ edge }: ServerOptions): string {
+function configured({ edge }: CollectorAddress): string {
   const { unix, listen } = edge.http
   if (unix !== null) return `unix:${checkFile('edge.http.unix', unix)}`
   if (listen === null || listen.port === 0) return COLLECTOR_DEFAULT
-  return formatAddress({ ...listen, host: listen.host === '0.0.0.0' ? '127.0.0.1' : listen.host })
+  return formatAddress({ ...listen, host: NEAR[listen.host] ?? listen.host })
 }
 
 /** Lua resolves no names: an address. */
