@@ -43,6 +43,7 @@ test('a service logs by pino while its collector is killed with -9 and started a
   service.stdin.end('300\n')
   assert.deepEqual(await once(service, 'close'), [0, null])
   server.child.kill('SIGTERM')
+  assert.equal((await server.stopped).code, 0)
 
   const { serials, places } = await readLog(join(folder.path, '.forebay', 'log'))
   assert.deepEqual(
