@@ -44,6 +44,13 @@ test('a request with two places, and a place with two requests, are faults', () 
 
 test('a datagram may be missing while no collector ran or where a row tells of it, and not otherwise', () => {
   const down = [{ fromMs: 1_900, untilMs: 2_100 }]
+  const c = row('c', 10, 20)
+  const later = new Map([...truth, ['d', 4_000]])
+  findsFault(
+    judgeDatagrams({ truth: later, rows: [a] }, down),
+    /1 requests are missing that ended \(1970-01-01T00:00:04/,
+  )
+  assert.deepEqual(judgeDatagrams({ truth, rows: [a] }, down).lost, { whileDown: 2, told: 0 })
   assert.deepEqual(judgeDatagrams({ truth, rows: [a, c] }, down), {
     ...{ wrongs: [], repeats: 0, rows: 2 },
     lost: { whileDown: 1, told: 0 },
@@ -52,4 +59,5 @@ test('a datagram may be missing while no collector ran or where a row tells of i
   const told = row('', 10, 10, { kind: 'dropped', reason: 'socket', lines: 1 })
   assert.deepEqual(judgeDatagrams({ truth, rows: [a, told, told, c] }, []).lost, { whileDown: 0, told: 1 })
   findsFault(judgeDatagrams({ truth, rows: [a, told, told] }, []), /2 requests are missing/)
+  findsFault(judgeDatagrams({ truth, rows: [a, row('c', 20, 30)] }, down), /ends at 10 and the next begins at 20/)
 })

@@ -36,12 +36,9 @@ export function judgeFiles({ truth, rows }: Evidence, sizes: readonly number[]):
   const missing = [...truth.keys()].filter((id) => !seen.has(id))
   if (missing.length > 0) wrongs.push(`${missing.length} requests have no row, such as ${missing[0]}`)
   const ends: number[] = []
+  wrongs.push(...gapsOf(once.rows))
   for (const [place, intervals] of placesOf(once.rows)) {
     if (intervals[0]!.first !== 0) wrongs.push(`${place} begins at ${intervals[0]!.first}`)
-    for (const [index, { end }] of intervals.slice(0, -1).entries()) {
-      const next = intervals[index + 1]!.first
-      if (next !== end) wrongs.push(`${place}: a row ends at ${end} and the next begins at ${next}`)
-    }
     ends.push(intervals.at(-1)!.end)
   }
   const ordered = (numbers: readonly number[]) => numbers.filter((one) => one > 0).sort((one, two) => one - two)
@@ -51,20 +48,29 @@ export function judgeFiles({ truth, rows }: Evidence, sizes: readonly number[]):
   return { wrongs, repeats: once.repeats, lost: { whileDown: 0, told: 0 }, rows: once.rows.length }
 }
 
-/** The road of datagrams: once each; what is missing ended while no collector ran, or is told in rows. */
+/**
+ * The road of datagrams: once each; what is missing ended while no collector ran, or is told in rows, or was the first to be sent
+ * after it: the kernel tells nginx of the datagram before, that nobody took, in the place of sending this one.
+ */
 export function judgeDatagrams({ truth, rows }: Evidence, outages: readonly Outage[]): Verdict {
   const once = onceEach(rows.filter(({ kind }) => kind !== 'dropped'))
-  const wrongs = [...once.wrongs, ...madeUp(truth, once.rows)]
+  // What got to the collector has places one after the other; what did not has none.
+  const wrongs = [...once.wrongs, ...madeUp(truth, once.rows), ...gapsOf(once.rows)]
   const seen = new Set(once.rows.map((row) => row.requestId))
   const told = new Map(
     rows.filter(({ kind }) => kind === 'dropped').map((row) => [JSON.stringify(row), row.lines ?? 0]),
   )
   const toldLines = [...told.values()].reduce((sum, lines) => sum + lines, 0)
+  const ends = [...truth.values()].sort((one, two) => one - two)
+  const down = outages.map(({ fromMs, untilMs }) => ({
+    fromMs,
+    untilMs: ends.find((endedMs) => endedMs > untilMs) ?? untilMs,
+  }))
   const others: number[] = []
   let whileDown = 0
   for (const [id, endedMs] of truth) {
     if (seen.has(id)) continue
-    if (outages.some(({ fromMs, untilMs }) => endedMs >= fromMs && endedMs <= untilMs)) whileDown++
+    if (down.some(({ fromMs, untilMs }) => endedMs >= fromMs && endedMs <= untilMs)) whileDown++
     else others.push(endedMs)
   }
   if (others.length > toldLines) {
@@ -112,6 +118,18 @@ function madeUp(truth: ReadonlyMap<string, number>, rows: readonly TopicRow[]): 
   return rows
     .filter(({ kind, requestId }) => kind === 'access' && !truth.has(requestId))
     .map(({ requestId, place }) => `${requestId} of ${place} is no request that nginx knows`)
+}
+
+/** Where a row does not begin at the end of the one before it, in its epoch. */
+function gapsOf(rows: readonly TopicRow[]): string[] {
+  const gaps: string[] = []
+  for (const [place, intervals] of placesOf(rows)) {
+    for (const [index, { end }] of intervals.slice(0, -1).entries()) {
+      const next = intervals[index + 1]!.first
+      if (next !== end) gaps.push(`${place}: a row ends at ${end} and the next begins at ${next}`)
+    }
+  }
+  return gaps
 }
 
 function placesOf(rows: readonly TopicRow[]): Map<string, { first: number; end: number }[]> {

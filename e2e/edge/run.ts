@@ -84,7 +84,7 @@ export async function runEdge(options: EdgeOptions): Promise<EdgeReport> {
     kills: collector.outages.length,
     rotations: logs.length - 1,
     tasks: tasks.length,
-    output: `${collector.output()}\n──\n${scene.store.output()}`,
+    output: [collector.output(), scene.store.output(), scene.nginx.output().slice(-4_000)].join('\n──\n'),
   }
 }
 
