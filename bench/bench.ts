@@ -86,6 +86,7 @@ async function run(): Promise<boolean> {
   }
   if (name === 'edge-queries') return edgeQueries({ rows: count('tasks', values.tasks ?? '10000000') })
   if (name === 'edge-age') {
+    await requireNginx()
     await requireCommand('h2load', 'nghttp2-client')
     return edgeAge({ seconds: count('seconds', values.seconds ?? SECONDS_DEFAULT) })
   }
@@ -103,7 +104,10 @@ async function run(): Promise<boolean> {
     }
     if (name === 'promises') return promisesCost(rounds)
     if (name === 'edge-nginx') return edgeNginx(rounds)
-    if (name === 'edge-collected') return edgeCollected(rounds)
+    if (name === 'edge-collected') {
+      await requireNginx()
+      return edgeCollected(rounds)
+    }
     return stuckKey({ ...rounds, behind: count('tasks', values.tasks ?? '20000') })
   }
   if (name === 'accept' || name === 'roundtrip' || name === 'memory') {
@@ -127,6 +131,11 @@ async function run(): Promise<boolean> {
   }
   console.log(USAGE)
   return false
+}
+
+async function requireNginx(): Promise<void> {
+  await requireCommand('nginx', 'nginx-light')
+  await requireCommand('/usr/lib/nginx/modules/ngx_http_lua_module.so', 'libnginx-mod-http-lua')
 }
 
 /** The first one is the default. */
