@@ -63,5 +63,5 @@ function bodyOf(body: Json | undefined): ShownOperation['body'] {
   const content = body.content as Record<string, Json>
   const [type, part] =
     content[ANY_TYPE] === undefined ? Object.entries(content)[0]! : ['application/json', content[ANY_TYPE]]
-  return { type, schema: part.schema as Json, required: body.required === true, example: part.example }
+  return { type, schema: (part.schema ?? {}) as Json, required: body.required === true, example: part.example }
 }
