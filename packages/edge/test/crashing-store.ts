@@ -7,15 +7,18 @@ import { storeFolder } from './store-rig.ts'
 /**
  * Publishes rows and stores them, both without a pause, until somebody kills it: `DIR`, or `DIR COUNT` to go on to so many
  * records and stop in order. Every fourth record is one that came before. A day of the store's clock is 24 s, so that files
- * are merged and removed as well.
+ * are merged and removed as well. With an address and a schema behind, the rows go to that PostgreSQL.
  */
-const [dir, upTo] = process.argv.slice(2) as [string, string | undefined]
-const wanted = upTo === undefined ? Number.POSITIVE_INFINITY : Number(upTo)
+const [dir, upTo = '', url, schema] = process.argv.slice(2) as [string, string?, string?, string?]
+const wanted = upTo === '' ? Number.POSITIVE_INFINITY : Number(upTo)
 const broker = await openLog(dir)
 const clock = { ...systemClock, wallMs: () => Math.round(Date.now() + performance.now() * 3_600) }
 let stored = 0
 const store = await LogStore.start({
-  options: { dir: storeFolder(dir), retentionMs: 10 ** 12, bytesMax: 2 ** 40, writeEveryMs: 5, tidyEveryMs: 20 },
+  options: {
+    ...(url === undefined ? { dir: storeFolder(dir) } : { url, schema: schema! }),
+    ...{ retentionMs: 10 ** 12, bytesMax: 2 ** 40, writeEveryMs: 5, tidyEveryMs: 20 },
+  },
   ...{ broker, clock, random, log: silent },
   topics: new Map([[EDGE_TOPIC, readRow]]),
   meters: {

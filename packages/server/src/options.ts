@@ -203,7 +203,8 @@ export interface EdgeOptions {
   /** Where rows are kept for queries. */
   readonly logs: {
     /** Default 'auto': where this process collects and the log is embedded. */
-    readonly store: 'auto' | 'local' | 'none'
+    /** An address of PostgreSQL is common to all processes; it may hold a password. */
+    readonly store: 'auto' | 'local' | 'none' | `postgres${string}`
     /** Null: `logs` in the data folder. */
     readonly directory: string | null
     /** Default 30 days. ms */

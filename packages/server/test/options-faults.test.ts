@@ -42,6 +42,8 @@ const CASES: readonly (readonly [given: unknown, path: string, says: RegExp])[] 
   [{ store: 'mysql://localhost/db' }, 'store', /no store "mysql.*postgres:\/\/user@host\/database/],
   [{ store: 5 }, 'store', /no store 5/],
   [{ store: 'postgres://localhost' }, 'store', /names no database/],
+  [{ edge: { logs: { store: 'postgres://localhost' } } }, 'edge.logs.store', /names no database/],
+  [{ edge: { logs: { store: 'mysql://localhost/db' } } }, 'edge.logs.store', /not one of its values/],
   [{ store: 'postgres://me:pw@localhost:port/db' }, 'store', /not the address of a PostgreSQL server/],
   [{ store: 'redis://localhost/orders' }, 'store', /no database's number/],
   [{ store: 'redis://' }, 'store', /not the address of a Redis server/],

@@ -11,7 +11,7 @@ import { CommandError, EXIT } from '../exit-codes.ts'
 import { type AdminAsk, type GatewayFlags, openGateway, URL_FLAG } from '../gateway.ts'
 import { onInterrupt } from '../interrupt.ts'
 import { csvLine, type LogColumn, objectOf, rowLines, tailLine } from '../logs/show-rows.ts'
-import { logsFolder } from '../up/logs.ts'
+import { type LogsPlace, logsPlace, queriesOf } from '../up/logs.ts'
 
 interface PlaceFlags extends GatewayFlags {
   readonly dir?: string
@@ -66,7 +66,7 @@ function withPlaceFlags(command: Command): Command {
 
 const ABOUT_PLACE = `
 The gateway is asked (operators only, where access keys are configured; FOREBAY_KEY holds yours). Where none answers and
-no --url was given, the store's folder is read: that of --dir, or of the configuration.`
+no --url was given, the store itself is read: the folder of --dir, or what edge.logs of the configuration names.`
 
 const QUERY_EXAMPLES = `
 Examples:
@@ -96,9 +96,8 @@ async function query(sql: string, flags: QueryFlags, context: Context): Promise<
     ...(flags.since === undefined ? {} : { sinceMs: systemClock.wallMs() - flags.since }),
   }
   using interrupt = onInterrupt()
-  const parts = partsOf(flags, context, '/v1/admin/logs/query', { sql, ...limits }, async function* (dir) {
-    const { queryLogs } = await import('@forebay/edge/store')
-    yield* queryLogs(dir, sql, { ...limits, signal: interrupt.signal })
+  const parts = partsOf(flags, context, '/v1/admin/logs/query', { sql, ...limits }, async function* (place) {
+    yield* queriesOf(await import('@forebay/edge/store'), place).query({ sql, ...limits }, interrupt.signal)
   })
   let columns: readonly LogColumn[] = []
   const shown: (readonly unknown[])[] = []
@@ -127,9 +126,8 @@ async function tail(flags: TailFlags, context: Context): Promise<void> {
   }
   using interrupt = onInterrupt()
   const { signal } = interrupt
-  const parts = partsOf(flags, context, '/v1/admin/logs/tail', question, async function* (dir) {
-    const { tailLogs } = await import('@forebay/edge/store')
-    yield* tailLogs(dir, { ...question, signal })
+  const parts = partsOf(flags, context, '/v1/admin/logs/tail', question, async function* (place) {
+    yield* queriesOf(await import('@forebay/edge/store'), place).tail(question, signal)
   })
   const iterator = parts[Symbol.asyncIterator]()
   const interrupted = new Promise<{ done: true; value: undefined }>((done) => {
@@ -152,16 +150,16 @@ async function tail(flags: TailFlags, context: Context): Promise<void> {
   if (signal.aborted) process.exit(EXIT.ok)
 }
 
-/** From the gateway, or from the folder. */
+/** From the gateway, or from where the rows are. */
 async function* partsOf(
   flags: PlaceFlags,
   context: Context,
   path: string,
   question: object,
-  read: (dir: string) => AsyncIterable<Part>,
+  read: (place: LogsPlace) => AsyncIterable<Part>,
 ): AsyncGenerator<Part> {
   if (flags.dir !== undefined) {
-    yield* explained(read(resolve(flags.dir)))
+    yield* explained(read({ dir: resolve(flags.dir) }))
     return
   }
   const ask: AdminAsk = {
@@ -177,9 +175,9 @@ async function* partsOf(
   } catch (thrown) {
     const isAway = thrown instanceof CommandError && thrown.exitCode === EXIT.notConnected && !answered
     if (!isAway || flags.url !== undefined || context.environment.url !== undefined) throw thrown
-    const dir = logsFolder(requireConfig(context, flags).options)
-    if (!existsSync(dir)) throw thrown
-    yield* explained(read(dir))
+    const place = logsPlace(requireConfig(context, flags).options)
+    if ('dir' in place && !existsSync(place.dir)) throw thrown
+    yield* explained(read(place))
   }
 }
 

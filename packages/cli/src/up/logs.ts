@@ -1,7 +1,9 @@
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Broker, type LogRecord, systemClock, systemRandom } from '@forebay/broker'
 import type { IncomingRow, LogStore, LogStoreMeters } from '@forebay/edge/store'
 import type { Beside, LogQueries, Metrics, ServerOptions } from '@forebay/server'
+import { storeAddress } from '@forebay/server/configuration'
 import type { Logger } from 'pino'
 import { Counter, Histogram } from 'prom-client'
 
@@ -39,36 +41,60 @@ export async function logsBeside(
       },
       problems: () => [
         ...(store?.problems() ?? []),
-        ...(trouble !== null && edge.logs.store === 'local' ? [`no logs are kept (${trouble})`] : []),
+        ...(trouble !== null && edge.logs.store !== 'auto' ? [`no logs are kept (${trouble})`] : []),
       ],
       async stop(graceMs) {
         await (await starting)?.stop({ graceMs })
       },
     },
-    queries: {
-      query: ({ sql, ...limits }, signal) => door.queryLogs(logsFolder(options), sql, { ...limits, signal }),
-      tail: (question, signal) => door.tailLogs(logsFolder(options), { ...question, signal }),
-    },
+    queries: queriesOf(door, logsPlace(options)),
   }
 
   async function start(): Promise<LogStore> {
     const { retentionMs, bytesMax } = edge.logs
+    const place = logsPlace(options)
+    const readers =
+      'url' in place && options.broker.kind === 'embedded' ? await withOwnEpoch(topics, options.dataDir) : topics
     store = await door.LogStore.start({
-      options: { dir: logsFolder(options), retentionMs, bytesMax },
-      ...{ broker, topics, log, meters, clock: systemClock, random: systemRandom },
+      options: { ...place, retentionMs, bytesMax },
+      topics: readers,
+      ...{ broker, log, meters, clock: systemClock, random: systemRandom },
     })
-    log.info({ folder: logsFolder(options) }, 'keeping logs: forebay logs query, forebay logs tail')
+    const kept = 'dir' in place ? { folder: place.dir } : { address: storeAddress(place.url) }
+    log.info(kept, 'keeping logs: forebay logs query, forebay logs tail')
     return store
   }
 }
 
-export function logsFolder({ edge, dataDir }: Pick<ServerOptions, 'edge' | 'dataDir'>): string {
-  return edge.logs.directory ?? join(dataDir, 'logs')
+/** Where rows are kept: a folder, or a PostgreSQL. */
+export type LogsPlace = { readonly dir: string } | { readonly url: string }
+
+export function logsPlace({ edge, dataDir }: Pick<ServerOptions, 'edge' | 'dataDir'>): LogsPlace {
+  if (isAddress(edge.logs.store)) return { url: edge.logs.store }
+  return { dir: edge.logs.directory ?? join(dataDir, 'logs') }
+}
+
+/** What answers questions about the rows of that place. */
+export function queriesOf(door: typeof import('@forebay/edge/store'), place: LogsPlace): LogQueries {
+  if ('url' in place) {
+    return {
+      query: ({ sql, ...limits }, signal) => door.queryPostgres(place.url, sql, { ...limits, signal }),
+      tail: (question, signal) => door.tailPostgres(place.url, { ...question, signal }),
+    }
+  }
+  return {
+    query: ({ sql, ...limits }, signal) => door.queryLogs(place.dir, sql, { ...limits, signal }),
+    tail: (question, signal) => door.tailLogs(place.dir, { ...question, signal }),
+  }
 }
 
 function keepsLogs({ roles, edge, broker }: ServerOptions, collects: boolean): boolean {
   if (!roles.has('logs') || edge.logs.store === 'none') return false
-  return edge.logs.store === 'local' || (collects && broker.kind === 'embedded')
+  return edge.logs.store === 'local' || isAddress(edge.logs.store) || (collects && broker.kind === 'embedded')
+}
+
+function isAddress(store: ServerOptions['edge']['logs']['store']): store is `postgres${string}` {
+  return store.startsWith('postgres')
 }
 
 type Read = (record: LogRecord) => IncomingRow | null
@@ -86,6 +112,25 @@ async function readersOf({ edge, queues, events }: ServerOptions): Promise<Reado
   readers.set(edge.logsTopic, readRow)
   readers.set(edge.topic, readRow)
   return readers
+}
+
+/**
+ * Places in an embedded log begin anew with each data folder, and PostgreSQL may keep the rows of several: so they get an epoch of
+ * this folder.
+ */
+async function withOwnEpoch(readers: ReadonlyMap<string, Read>, dataDir: string): Promise<ReadonlyMap<string, Read>> {
+  const { LOG_EPOCH } = await import('@forebay/edge/store')
+  const file = join(dataDir, 'log-epoch')
+  let identity = await readFile(file, 'utf8').catch(() => '')
+  if (identity === '') {
+    const bytes = new Uint8Array(IDENTITY_BYTES)
+    systemRandom.fill(bytes)
+    identity = Buffer.from(bytes).toString('base64url')
+    await writeFile(file, identity)
+  }
+  const epoch = `${LOG_EPOCH}-${identity}`
+  const own = (row: IncomingRow | null) => (row?.epoch === LOG_EPOCH ? { ...row, epoch } : row)
+  return new Map([...readers].map(([topic, read]) => [topic, (record: LogRecord) => own(read(record))]))
 }
 
 function createLogsMeters(registry: Metrics['registry']): LogStoreMeters {
@@ -110,3 +155,5 @@ function createLogsMeters(registry: Metrics['registry']): LogStoreMeters {
     },
   }
 }
+
+const IDENTITY_BYTES = 12

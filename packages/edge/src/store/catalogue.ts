@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { ForebayError } from '@forebay/protocol'
 import { Intervals } from '../intervals.ts'
@@ -173,6 +174,10 @@ export class Catalogue {
     }
     return statement
   }
+}
+
+export function cataloguePath(dir: string): string {
+  return join(dir, 'catalogue.sqlite')
 }
 
 function fileOf(row: object): LogFile {

@@ -1,5 +1,3 @@
-import { mkdir, readdir, rm } from 'node:fs/promises'
-import { join } from 'node:path'
 import {
   type Backoff,
   type Broker,
@@ -11,20 +9,27 @@ import {
   type Subscription,
   type Timer,
 } from '@forebay/broker'
-import { openSqliteFile, type SqliteFile } from '@forebay/broker/embedded'
 import type { EdgeLog } from '../collector.ts'
-import { Catalogue } from './catalogue.ts'
-import { Compaction } from './compaction.ts'
-import { loadDuck, openDuck } from './duck.ts'
-import { type IncomingRow, ParquetWriter, parquetFolder, parquetPath, temporaryFolder } from './parquet-writer.ts'
-import { Sieve } from './sieve.ts'
+import { openFileEngine } from './file-engine.ts'
+import type { IncomingRow } from './parquet-writer.ts'
+import { openPostgresEngine } from './postgres/postgres-engine.ts'
 
-export interface LogStoreOptions {
+export interface LogStoreOptions extends KeepOptions {
   /** One store writes it at a time; any number of queries may read. */
   readonly dir: string
-  /** Rows go an hour at a time. ms */
+}
+
+export interface PostgresLogStoreOptions extends KeepOptions {
+  /** postgres://user:password@host:port/database; any number of stores may write it, of one consumer group. */
+  readonly url: string
+  /** Made where it is missing. Default 'forebay_logs'. */
+  readonly schema?: string
+}
+
+interface KeepOptions {
+  /** Rows go an hour at a time; of PostgreSQL, a day at a time. ms */
   readonly retentionMs: number
-  /** Of all files together; above it the oldest hours go. */
+  /** Of everything together; above it the oldest hours, or days, go. */
   readonly bytesMax: number
   /** From the first row that waits until it is written and seen by queries. Default 500. ms */
   readonly writeEveryMs?: number
@@ -33,7 +38,7 @@ export interface LogStoreOptions {
 }
 
 export interface LogStoreParts {
-  readonly options: LogStoreOptions
+  readonly options: LogStoreOptions | PostgresLogStoreOptions
   /** Open; stays the caller's. */
   readonly broker: Broker
   /** What each topic's records become; null for one that is no row. */
@@ -53,18 +58,19 @@ export interface LogStoreMeters {
 /** The consumer group of a log store. */
 export const LOGS_GROUP = 'forebay.logs'
 
-/**
- * Keeps rows as Parquet files, each row once: files first, then one transaction that lists them with the places of their
- * rows, then the position in the log. What was written and not listed is swept away at the next start, and comes again.
- */
+/** Where rows are kept. */
+export interface LogEngine {
+  /** All of them or none, durable when it resolves: with how many were new. Called again with the same ones when it throws. */
+  keep(rows: readonly IncomingRow[]): Promise<number>
+  /** Merges, and removes what is too old or too much. */
+  tidy(signal: AbortSignal): Promise<void>
+  close(): Promise<void>
+}
+
+/** Brings rows from the log to where they are kept, each row once; only then the position in the log moves on. */
 export class LogStore {
   readonly #parts: LogStoreParts
-  readonly #hold: SqliteFile
-  readonly #catalogue: Catalogue
-  readonly #writer: ParquetWriter
-  readonly #compaction: Compaction
-  readonly #closeDuck: () => void
-  readonly #sieve: Sieve
+  readonly #engine: LogEngine
   readonly #over = new AbortController()
   #subscription: Subscription | null = null
   #waiting: Delivery[] = []
@@ -76,19 +82,14 @@ export class LogStore {
   #stopping: Promise<void> | null = null
   #failing: string | null = null
 
-  private constructor(parts: LogStoreParts, made: Made) {
+  private constructor(parts: LogStoreParts, engine: LogEngine) {
     this.#parts = parts
-    this.#hold = made.hold
-    this.#catalogue = made.catalogue
-    this.#writer = made.writer
-    this.#compaction = made.compaction
-    this.#closeDuck = made.closeDuck
-    this.#sieve = new Sieve(made.catalogue)
+    this.#engine = engine
   }
 
   /** Throws DATA_IN_USE, DATA_CORRUPT, LOGS_UNAVAILABLE (no DuckDB here). */
   static async start(parts: LogStoreParts): Promise<LogStore> {
-    const store = new LogStore(parts, await make(parts))
+    const store = new LogStore(parts, await openEngine(parts))
     try {
       await store.#start()
       return store
@@ -183,23 +184,13 @@ export class LogStore {
   async #writeOnce(deliveries: readonly Delivery[]): Promise<void> {
     const { clock, topics, meters } = this.#parts
     const beganMs = clock.monotonicMs()
-    const sifting = this.#sieve.begin()
     const rows: IncomingRow[] = []
     for (const { record } of deliveries) {
       const row = topics.get(record.topic)?.(record) ?? null
-      if (row !== null && sifting.isNew(row)) rows.push(row)
+      if (row !== null) rows.push(row)
     }
-    if (rows.length > 0) {
-      const files = await this.#writer.write(rows)
-      try {
-        this.#catalogue.add(files, sifting.taken, clock.wallMs())
-      } catch (thrown) {
-        for (const file of files) await rm(parquetPath(this.#parts.options.dir, file), { force: true })
-        throw thrown
-      }
-    }
-    sifting.commit()
-    meters?.written(rows.length, deliveries.length - rows.length, clock.monotonicMs() - beganMs)
+    const kept = rows.length === 0 ? 0 : await this.#engine.keep(rows)
+    meters?.written(kept, deliveries.length - kept, clock.monotonicMs() - beganMs)
   }
 
   async #tidy(): Promise<void> {
@@ -207,9 +198,9 @@ export class LogStore {
     const { signal } = this.#over
     while (!signal.aborted) {
       try {
-        await this.#compaction.run(signal)
+        await this.#engine.tidy(signal)
       } catch (thrown) {
-        if (!signal.aborted) log.warn({ err: thrown }, 'files of the log store cannot be merged or removed')
+        if (!signal.aborted) log.warn({ err: thrown }, 'the log store cannot be tidied')
       }
       await clock.sleep(options.tidyEveryMs ?? TIDY_EVERY_MS, signal).catch(() => {})
     }
@@ -225,68 +216,12 @@ export class LogStore {
     await this.#subscription?.close()
     await Promise.all([this.#writing, this.#loops])
     this.#timer?.cancel()
-    this.#closeDuck()
-    this.#catalogue.close()
-    this.#hold.close()
+    await this.#engine.close()
   }
 }
 
-interface Made {
-  readonly hold: SqliteFile
-  readonly catalogue: Catalogue
-  readonly writer: ParquetWriter
-  readonly compaction: Compaction
-  readonly closeDuck: () => void
-}
-
-async function make({ options, clock }: LogStoreParts): Promise<Made> {
-  const duck = await loadDuck()
-  const { dir } = options
-  const hold = openSqliteFile(join(dir, 'writer'))
-  let catalogue: Catalogue | null = null
-  try {
-    catalogue = await Catalogue.open(cataloguePath(dir), 'write')
-    await sweep(dir, catalogue)
-    const { instance, connection } = await openDuck(duck, {
-      threads: WRITER_THREADS,
-      memoryBytes: WRITER_MEMORY_BYTES,
-      spillDir: temporaryFolder(dir),
-    })
-    let id = catalogue.lastId
-    const nextId = () => ++id
-    const merging = await instance.connect()
-    return {
-      hold,
-      catalogue,
-      writer: new ParquetWriter(duck, connection, dir, nextId),
-      compaction: new Compaction({ connection: merging, catalogue, options, clock, nextId }),
-      closeDuck() {
-        connection.closeSync()
-        merging.closeSync()
-        instance.closeSync()
-      },
-    }
-  } catch (thrown) {
-    catalogue?.close()
-    hold.close()
-    throw thrown
-  }
-}
-
-export function cataloguePath(dir: string): string {
-  return join(dir, 'catalogue.sqlite')
-}
-
-/** What a crash left: files that were being written, or that no list names. */
-async function sweep(dir: string, catalogue: Catalogue): Promise<void> {
-  await rm(temporaryFolder(dir), { recursive: true, force: true })
-  await mkdir(temporaryFolder(dir), { recursive: true })
-  await mkdir(parquetFolder(dir), { recursive: true })
-  const known = new Set(catalogue.everyId())
-  for (const entry of await readdir(parquetFolder(dir), { recursive: true, withFileTypes: true })) {
-    const id = /^(\d+)\.parquet$/.exec(entry.name)?.[1]
-    if (entry.isFile() && id !== undefined && !known.has(Number(id))) await rm(join(entry.parentPath, entry.name))
-  }
+function openEngine({ options, clock }: LogStoreParts): Promise<LogEngine> {
+  return 'url' in options ? openPostgresEngine(options, clock) : openFileEngine(options, clock)
 }
 
 const ENDED = new Error('The log store stops.')
@@ -298,5 +233,3 @@ const TIDY_EVERY_MS = 10_000
 const WRITE_ROWS = 10_000
 const WINDOW_RECORDS = 20_000
 const WINDOW_BYTES = 32 * 1024 * 1024
-const WRITER_THREADS = 2
-const WRITER_MEMORY_BYTES = 512 * 1024 * 1024

@@ -27,5 +27,6 @@ function undecodable(bytes: Buffer, wallMs: number): UndecodableRow {
   }
 }
 
-const LOG_EPOCH = 'log'
+/** Of rows that stand for their own place in the log. */
+export const LOG_EPOCH = 'log'
 const EMPTY = new Uint8Array()

@@ -20,8 +20,8 @@ export class Sieve {
       taken: { places: changed, drops },
       isNew: (row) => {
         const source = `${row.source}@${row.epoch}`
-        if (isDrop(row)) {
-          const id = createHash('sha256').update(source).update('\n').update(row.document).digest('base64url')
+        const id = dropIdOf(row)
+        if (id !== null) {
           if (drops.has(id) || this.#catalogue.hasDrop(id)) return false
           drops.add(id)
           return true
@@ -50,6 +50,13 @@ interface Sifting {
   readonly taken: Taken
   isNew(row: IncomingRow): boolean
   commit(): void
+}
+
+/** Of a row of `dropped`; null for others. */
+export function dropIdOf(row: IncomingRow): string | null {
+  if (!isDrop(row)) return null
+  const source = `${row.source}@${row.epoch}`
+  return createHash('sha256').update(source).update('\n').update(row.document).digest('base64url')
 }
 
 /** These name bytes that others may still bring, so they are told apart by what they say. */

@@ -5,6 +5,7 @@ import { type Address, parseAddress } from './address.ts'
 import { type Field, leaf, list, object, type Place, quote, required } from './field.ts'
 import type { FileReader } from './file-reader.ts'
 import { choice, duration, path, size, text } from './scalar-fields.ts'
+import { logStoreField } from './store-field.ts'
 
 const FORMATS = ['json', 'combined', 'common', 'log'] as const
 
@@ -105,24 +106,23 @@ export const edgeField = object('The collector of access logs. It runs where a f
   }),
   topic: text('Topic of the rows. Default: forebay.edge.access.', topicRule),
   logsTopic: text('Topic of the logs of services. Default: forebay.edge.logs.', topicRule),
-  logs: object('The store that `forebay logs` asks: files of rows in a folder of one process.', {
-    store: choice(
-      'local: this process keeps one, where it has role logs. auto: so it does where it collects and the log is embedded.',
-      ['auto', 'local', 'none'],
-      'auto',
-    ),
-    directory: path('Its folder; one process at a time writes it. Default: logs in the data folder.'),
-    retention: duration('How long rows are kept; they go an hour at a time.', {
-      default: '30d',
-      min: '1h',
-      max: '3650d',
-    }),
-    max: size('All files together; above it the oldest hours go.', {
-      default: '10GiB',
-      min: '1MiB',
-      max: '1048576GiB',
-    }),
-  }),
+  logs: object(
+    'The store that `forebay logs` asks: files of rows in a folder of one process, or tables of PostgreSQL.',
+    {
+      store: logStoreField,
+      directory: path('Its folder; one process at a time writes it. Default: logs in the data folder.'),
+      retention: duration('How long rows are kept; they go an hour at a time, of PostgreSQL a day at a time.', {
+        default: '30d',
+        min: '1h',
+        max: '3650d',
+      }),
+      max: size('All files or tables together; above it the oldest hours, or days, go.', {
+        default: '10GiB',
+        min: '1MiB',
+        max: '1048576GiB',
+      }),
+    },
+  ),
   retention: duration('How long the topics keep rows and messages.', { default: '7d', min: '1s', max: '365d' }),
 })
 

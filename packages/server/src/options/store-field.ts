@@ -1,4 +1,4 @@
-import type { StoreOptions } from '../options.ts'
+import type { EdgeOptions, StoreOptions } from '../options.ts'
 import { type Field, leaf, object, type Place, quote } from './field.ts'
 import { integer } from './scalar-fields.ts'
 
@@ -7,6 +7,8 @@ export type StoreChoice =
   /** The addresses may hold a password. */
   | { readonly kind: 'postgres'; readonly url: string }
   | { readonly kind: 'redis'; readonly url: string }
+
+type LogStoreChoice = EdgeOptions['logs']['store']
 
 export const storeField: Field<string, StoreChoice> = leaf<string, StoreChoice>({
   about:
@@ -27,6 +29,23 @@ export const storeField: Field<string, StoreChoice> = leaf<string, StoreChoice>(
   },
 })
 
+export const logStoreField: Field<string, LogStoreChoice> = leaf<string, LogStoreChoice>({
+  about:
+    'local: this process keeps one, where it has role logs. auto: so it does where it collects and the log is embedded. ' +
+    'postgres://USER:PASSWORD@HOST:PORT/DATABASE: tables that every process with role logs writes and asks. none: no store. ' +
+    'With a password better given as FOREBAY_EDGE_LOGS_STORE, or in a file as FOREBAY_EDGE_LOGS_STORE_FILE.',
+  schema: { anyOf: [{ enum: ['auto', 'local', 'none'] }, { type: 'string', pattern: '^(postgres|postgresql)://' }] },
+  absent: 'auto',
+  written: 'auto',
+  parse(given, place) {
+    if (given === 'auto' || given === 'local' || given === 'none') return given
+    const url = typeof given === 'string' ? given.trim() : ''
+    if (/^postgres(ql)?:\/\//.test(url)) return postgresAddress(url, place)?.url as LogStoreChoice | undefined
+    const fix = 'Write one of: auto, local, none, postgres://user@host/database.'
+    place.refuse(hidden(given), `${quote(hidden(given))} is not one of its values.`, fix)
+  },
+})
+
 export const postgresField = object('How to talk to PostgreSQL; without effect on other stores.', {
   connections: integer('Connections of this process at most.', { default: 10, min: 1, max: 1_000 }),
 })
@@ -41,7 +60,7 @@ export function storeAddress(url: string): string {
   return `${host}${pathname === '/' ? '' : pathname}`
 }
 
-function postgresAddress(given: string, place: Place): StoreChoice | undefined {
+function postgresAddress(given: string, place: Place): (StoreChoice & { kind: 'postgres' }) | undefined {
   const url = parseUrl(given)
   const fix = 'Write postgres://user:password@host:5432/database.'
   if (url === null) return place.refuse(HIDDEN, 'This is not the address of a PostgreSQL server.', fix)
