@@ -20,7 +20,11 @@ export function partitionOf(schema: string, table: TableName, day: string): stri
 /** Makes what is missing. Processes that start together do it one after the other. */
 export async function makeSchema(client: pg.ClientBase, schema: string): Promise<void> {
   const { rows } = await client.query('SELECT to_regclass($1) IS NOT NULL AS there', [`${schema}.attempts`])
-  if ((rows as { there: boolean }[])[0]!.there) return
+  if (!(rows as { there: boolean }[])[0]!.there) await makeTables(client, schema)
+  await grantReading(client, schema)
+}
+
+async function makeTables(client: pg.ClientBase, schema: string): Promise<void> {
   await client.query(`
     BEGIN;
     SELECT pg_advisory_xact_lock(${LOCK_CLASS}, hashtext('${schema}'));
@@ -32,7 +36,6 @@ export async function makeSchema(client: pg.ClientBase, schema: string): Promise
     ${TABLES.map((table) => tableOf(schema, table)).join('')}
     ${DERIVED.map(([name, select]) => `CREATE OR REPLACE VIEW ${schema}.${name} AS ${select(schema)};`).join('\n')}
     COMMIT;`)
-  await grantReading(client, schema)
 }
 
 /** Best effort: without the role, queries have the rights of the user of the address, and the same checks. */
@@ -40,7 +43,9 @@ async function grantReading(client: pg.ClientBase, schema: string): Promise<void
   const reader = readerOf(schema)
   const views = [...TABLES.map(({ name }) => name), ...DERIVED.map(([name]) => name)]
   for (const statement of [
-    `CREATE ROLE ${reader} NOLOGIN`,
+    `DO $role$ BEGIN
+       IF to_regrole('${reader}') IS NULL THEN CREATE ROLE ${reader} NOLOGIN; END IF;
+     END $role$`,
     `GRANT ${reader} TO CURRENT_USER`,
     `GRANT USAGE ON SCHEMA ${schema} TO ${reader};
      GRANT SELECT ON ${views.map((name) => `${schema}.${name}`).join(', ')} TO ${reader}`,
