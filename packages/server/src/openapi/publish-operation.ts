@@ -32,7 +32,7 @@ export const PUBLISH_OPERATIONS: Operations = {
           schema: { type: 'array', maxItems: BATCH_EVENTS_MAX, items: schema('CloudEvent') },
           example: [EXAMPLE],
         },
-        [ANY_TYPE]: {},
+        [ANY_TYPE]: { schema: {} },
       },
     },
     responses: {
