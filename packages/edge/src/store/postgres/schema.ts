@@ -24,18 +24,32 @@ export async function makeSchema(client: pg.ClientBase, schema: string): Promise
   await grantReading(client, schema)
 }
 
-async function makeTables(client: pg.ClientBase, schema: string): Promise<void> {
-  await client.query(`
-    BEGIN;
-    SELECT pg_advisory_xact_lock(${LOCK_CLASS}, hashtext('${schema}'));
-    CREATE SCHEMA IF NOT EXISTS ${schema};
+function makeTables(client: pg.ClientBase, schema: string): Promise<void> {
+  return underLock(
+    client,
+    schema,
+    `CREATE SCHEMA IF NOT EXISTS ${schema};
     CREATE TABLE IF NOT EXISTS ${schema}.places (
       source text COLLATE "C" PRIMARY KEY, bounds bigint[] NOT NULL, seen timestamptz NOT NULL
     );
     CREATE TABLE IF NOT EXISTS ${schema}.drops (id text COLLATE "C" PRIMARY KEY, seen timestamptz NOT NULL);
     ${TABLES.map((table) => tableOf(schema, table)).join('')}
-    ${DERIVED.map(([name, select]) => `CREATE OR REPLACE VIEW ${schema}.${name} AS ${select(schema)};`).join('\n')}
+    ${DERIVED.map(([name, select]) => `CREATE OR REPLACE VIEW ${schema}.${name} AS ${select(schema)};`).join('\n')}`,
+  )
+}
+
+/** Two that change one object's catalogue row at once fail, even where both would write the same. */
+async function underLock(client: pg.ClientBase, schema: string, statements: string): Promise<void> {
+  try {
+    await client.query(`
+    BEGIN;
+    SELECT pg_advisory_xact_lock(${LOCK_CLASS}, hashtext('${schema}'));
+    ${statements}
     COMMIT;`)
+  } catch (thrown) {
+    await client.query('ROLLBACK').catch(() => {})
+    throw thrown
+  }
 }
 
 /** Best effort: without the role, queries have the rights of the user of the address, and the same checks. */
@@ -45,12 +59,12 @@ async function grantReading(client: pg.ClientBase, schema: string): Promise<void
   for (const statement of [
     `DO $role$ BEGIN
        IF to_regrole('${reader}') IS NULL THEN CREATE ROLE ${reader} NOLOGIN; END IF;
-     END $role$`,
-    `GRANT ${reader} TO CURRENT_USER`,
+     END $role$;`,
+    `GRANT ${reader} TO CURRENT_USER;`,
     `GRANT USAGE ON SCHEMA ${schema} TO ${reader};
-     GRANT SELECT ON ${views.map((name) => `${schema}.${name}`).join(', ')} TO ${reader}`,
+     GRANT SELECT ON ${views.map((name) => `${schema}.${name}`).join(', ')} TO ${reader};`,
   ]) {
-    await client.query(statement).catch(() => {})
+    await underLock(client, schema, statement).catch(() => {})
   }
 }
 
@@ -65,17 +79,17 @@ export async function makePartition(
   day: string,
 ): Promise<void> {
   const partition = partitionOf(schema, table, day)
-  await client.query(`
-    BEGIN;
-    SELECT pg_advisory_xact_lock(${LOCK_CLASS}, hashtext('${schema}'));
-    DO $make$ BEGIN
+  await underLock(
+    client,
+    schema,
+    `DO $make$ BEGIN
       IF to_regclass('${partition}') IS NULL THEN
         CREATE TABLE ${partition} (LIKE ${rowsTable(schema, table)} INCLUDING DEFAULTS);
         ALTER TABLE ${rowsTable(schema, table)} ATTACH PARTITION ${partition}
           FOR VALUES FROM ('${day}') TO ('${day}'::date + 1);
       END IF;
-    END $make$;
-    COMMIT;`)
+    END $make$;`,
+  )
 }
 
 export function postgresType({ type }: Column): string {
