@@ -1,6 +1,7 @@
 import { elementTexts, memberText } from '../json-text.ts'
 import { ATTRIBUTE_NAME, type AttributeDefaults, fromAttributes, shown } from './attributes.ts'
 import type { EncodedEvent } from './encoded-event.ts'
+import { strictUtf8 } from './strict-utf8.ts'
 import { readStructuredObject } from './structured.ts'
 
 /** What an HTTP request has of events. */
@@ -32,7 +33,7 @@ export function readHttpEvents(request: EventRequest, nowMs: number, eventsMax: 
   if (mode === null) return unreadable(`The event format ${shown(contentType)} is none that is read here: ${FORMATS}.`)
   const charset = CHARSET.exec(contentType)?.[1]
   if (charset !== undefined && !/^utf-?8$/i.test(charset)) return unreadable('CloudEvents as JSON are UTF-8.')
-  const json = textOf(request.body)
+  const json = strictUtf8(request.body)
   const parsed = json === null ? undefined : parse(json)
   if (parsed === undefined) return unreadable('The body is no JSON in UTF-8, and its Content-Type says that it is.')
   if (mode === 'structured') return { kind: 'one', event: readDocument(parsed, json!, defaults) }
@@ -87,7 +88,7 @@ function attributeValue(written: string): string | { readonly fault: string } {
   if (plain === '') return { fault: 'is empty: leave it out' }
   if (BAD_ESCAPE.test(plain)) return { fault: 'holds a "%" that is no escape: write %25' }
   const bytes = plain.replace(ESCAPE, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 16)))
-  return textOf(Buffer.from(bytes, 'latin1')) ?? { fault: 'is no UTF-8' }
+  return strictUtf8(Buffer.from(bytes, 'latin1')) ?? { fault: 'is no UTF-8' }
 }
 
 const QUOTED = /^"(?:[^"\\]|\\.)*"$/s
@@ -107,16 +108,6 @@ function parse(json: string): unknown {
     return undefined
   }
 }
-
-function textOf(bytes: Uint8Array): string | null {
-  try {
-    return STRICT_UTF8.decode(bytes)
-  } catch {
-    return null
-  }
-}
-
-const STRICT_UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 function unreadable(why: string): EventsRead {
   return { kind: 'unreadable', why }

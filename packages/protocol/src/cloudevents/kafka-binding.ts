@@ -1,5 +1,6 @@
 import { ATTRIBUTE_NAME, fromAttributes, shown } from './attributes.ts'
 import type { EncodedEvent } from './encoded-event.ts'
+import { strictUtf8 } from './strict-utf8.ts'
 import { readStructured } from './structured.ts'
 
 /** What a record of the log has of an event; `value` is null in a tombstone. */
@@ -51,7 +52,7 @@ export function fromRecord(record: EventRecord): EncodedEvent | string {
   for (const [name, value] of record.headers) {
     const attribute = attributeOf(name)
     if (attribute === null) continue
-    const text = textOf(value)
+    const text = strictUtf8(value)
     if (text === null) return `Its header ${shown(name)} is no UTF-8.`
     if (attribute === 'datacontenttype') contentType = text
     else if (name.startsWith('ce_') || !attributes.has(attribute)) attributes.set(attribute, text)
@@ -65,7 +66,7 @@ export function fromRecord(record: EventRecord): EncodedEvent | string {
 /** Only what a record says of its type: enough to know that it is nothing of ours. Null where it says nothing. */
 export function typeOfRecord({ headers }: Pick<EventRecord, 'headers'>): string | null {
   const header = headers.findLast(([name]) => name === 'ce_type')
-  return header === undefined ? null : textOf(header[1])
+  return header === undefined ? null : strictUtf8(header[1])
 }
 
 /** Trace context is written beside the attributes by some producers, as their tracers do. Null: no attribute. */
@@ -75,14 +76,5 @@ function attributeOf(header: string): string | null {
   return header.toLowerCase() === 'content-type' ? 'datacontenttype' : null
 }
 
-function textOf(bytes: Uint8Array): string | null {
-  try {
-    return STRICT_UTF8.decode(bytes)
-  } catch {
-    return null
-  }
-}
-
-const STRICT_UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 const EMPTY = new Uint8Array()
 const SPECVERSION: EventHeader = ['ce_specversion', Buffer.from('1.0')]
