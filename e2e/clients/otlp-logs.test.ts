@@ -3,15 +3,13 @@ import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
-import { LOGS_TOPIC, type LogRow, startCollector } from '@forebay/edge'
+import { LOGS_TOPIC, type LogRow } from '@forebay/edge'
 import {
   clock,
+  collectOn,
   collectorOptions,
-  noMeters,
   openLog,
-  random,
   rowsUntil,
-  silent,
   temporaryFolder,
 } from '../../packages/edge/test/edge-rig.ts'
 import { hasPython, pythonPackages } from '../../scripts/rig/python-packages.ts'
@@ -25,7 +23,7 @@ test("what OpenTelemetry's exporter for Python sends, gzipped protobuf, are rows
   const broker = await openLog(folder.path)
   const http = { listen: { host: '127.0.0.1', port: 0 }, unix: null, keys: [] }
   const options = collectorOptions(folder.path, { http })
-  await using collector = await startCollector({ options, broker, clock, random, meters: noMeters, log: silent })
+  await using collector = await collectOn(broker, options)
   const script = join(import.meta.dirname, 'python/log_otlp.py')
   const url = `http://127.0.0.1:${collector.ports.http}/v1/logs`
   const { stderr } = await promisify(execFile)(await python(), ['-B', script, url])

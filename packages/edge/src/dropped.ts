@@ -1,16 +1,8 @@
 import type { RecordToPublish } from '@forebay/broker'
-import { type DroppedReason, type DroppedRow, ROW_VERSION } from './row.ts'
+import { type DroppedRow, ROW_VERSION } from './row.ts'
 import { sequenceHeader, sourceHeader } from './source-position.ts'
 
-export interface Loss {
-  readonly reason: DroppedReason
-  readonly source: string
-  readonly epoch: string
-  readonly first: number
-  /** Null where that cannot be known. */
-  readonly end: number | null
-  readonly lines: number | null
-}
+export type Loss = Omit<DroppedRow, 'v' | 'kind' | 'time'>
 
 /** The row that says so, so that no gap is silent. */
 export function droppedRecord(topic: string, loss: Loss, wallMs: number): RecordToPublish {

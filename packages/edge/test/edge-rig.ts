@@ -3,7 +3,16 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Broker, type LogRecord, systemClock, systemRandom } from '@forebay/broker'
 import { embeddedBroker } from '@forebay/broker/embedded'
-import { EDGE_TOPIC, LOGS_TOPIC, type LogRow, type Row, readPosition, type SourcePosition } from '@forebay/edge'
+import {
+  type Collector,
+  EDGE_TOPIC,
+  LOGS_TOPIC,
+  type LogRow,
+  type Row,
+  readPosition,
+  type SourcePosition,
+  startCollector,
+} from '@forebay/edge'
 import type { CollectorOptions } from '../src/options.ts'
 
 export const clock = systemClock
@@ -20,6 +29,11 @@ export async function openLog(dir: string, topics: readonly string[] = [EDGE_TOP
   const broker = embeddedBroker({ dir: join(dir, 'log'), clock, random })
   await broker.open({ topics: topics.map((name) => ({ name, partitions: 1, retentionMs: 3_600_000 })) })
   return broker
+}
+
+/** On the clock of the machine, without metrics and without a word. */
+export function collectOn(broker: Broker, options: CollectorOptions): Promise<Collector> {
+  return startCollector({ options, broker, clock, random, meters: noMeters, log: silent })
 }
 
 export interface Seen {

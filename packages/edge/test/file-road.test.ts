@@ -2,19 +2,7 @@ import assert from 'node:assert/strict'
 import { appendFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { startCollector } from '@forebay/edge'
-import {
-  accessLine,
-  clock,
-  collectorOptions,
-  noMeters,
-  openLog,
-  random,
-  rowsUntil,
-  silent,
-  temporaryFolder,
-  textOf,
-} from './edge-rig.ts'
+import { accessLine, collectOn, collectorOptions, openLog, rowsUntil, temporaryFolder, textOf } from './edge-rig.ts'
 
 test('each line of a file becomes a record of the same bytes that knows where it stood', async () => {
   using folder = temporaryFolder()
@@ -23,7 +11,7 @@ test('each line of a file becomes a record of the same bytes that knows where it
   appendFileSync(path, `${lines.slice(0, 2).join('\n')}\n`)
   const broker = await openLog(folder.path)
   const options = collectorOptions(folder.path, { files: [{ path, format: 'json', from: 'start' }] })
-  const collector = await startCollector({ options, broker, clock, random, meters: noMeters, log: silent })
+  const collector = await collectOn(broker, options)
   await rowsUntil(broker, (rows) => rows.length === 2)
   appendFileSync(path, lines[2]!.slice(0, 100))
   appendFileSync(path, `${lines[2]!.slice(100)}\n`)

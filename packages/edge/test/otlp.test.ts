@@ -2,22 +2,12 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { gzipSync } from 'node:zlib'
 import { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire'
-import { type Collector, type CollectorOptions, LOGS_TOPIC, startCollector } from '@forebay/edge'
+import { type Collector, type CollectorOptions, LOGS_TOPIC } from '@forebay/edge'
 import fc from 'fast-check'
 import { OtlpMalformed, type OtlpRecord } from '../src/otlp/otlp-record.ts'
 import { readOtlpJson } from '../src/otlp/read-json.ts'
 import { readOtlpProtobuf } from '../src/otlp/read-protobuf.ts'
-import {
-  clock,
-  collectorOptions,
-  noMeters,
-  openLog,
-  random,
-  rowsUntil,
-  type Seen,
-  silent,
-  temporaryFolder,
-} from './edge-rig.ts'
+import { collectOn, collectorOptions, openLog, rowsUntil, type Seen, temporaryFolder } from './edge-rig.ts'
 
 const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736'
 const SPAN = '00f067aa0ba902b7'
@@ -35,11 +25,10 @@ async function run(more: Partial<CollectorOptions> = {}, publishes = true): Prom
   const folder = temporaryFolder()
   const broker = await openLog(folder.path)
   const away = () => Promise.reject(new Error('away'))
-  const collector = await startCollector({
-    options: collectorOptions(folder.path, { http: { listen: LOOPBACK, unix: null, keys: [] }, ...more }),
-    broker: publishes ? broker : { ...broker, capabilities: broker.capabilities, publish: away },
-    ...{ clock, random, meters: noMeters, log: silent },
-  })
+  const collector = await collectOn(
+    publishes ? broker : { ...broker, capabilities: broker.capabilities, publish: away },
+    collectorOptions(folder.path, { http: { listen: LOOPBACK, unix: null, keys: [] }, ...more }),
+  )
   const url = `http://127.0.0.1:${collector.ports.http}/v1/logs`
   return {
     collector,

@@ -5,19 +5,9 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import type { Broker } from '@forebay/broker'
-import { type Collector, type DroppedRow, Intervals, LOGS_TOPIC, type LogRow, startCollector } from '@forebay/edge'
+import { type Collector, type DroppedRow, Intervals, LOGS_TOPIC, type LogRow } from '@forebay/edge'
 import pinoTransport, { type PinoTransportOptions } from '../src/pino/transport.ts'
-import {
-  clock,
-  collectorOptions,
-  noMeters,
-  openLog,
-  random,
-  rowsUntil,
-  type Seen,
-  silent,
-  temporaryFolder,
-} from './edge-rig.ts'
+import { collectOn, collectorOptions, openLog, rowsUntil, type Seen, temporaryFolder } from './edge-rig.ts'
 
 const SERVICE = fileURLToPath(new URL('pino-service.ts', import.meta.url))
 
@@ -38,7 +28,7 @@ async function run(): Promise<Running> {
   return {
     ...{ broker, unix },
     async startCollector() {
-      const collector = await startCollector({ options, broker, clock, random, meters: noMeters, log: silent })
+      const collector = await collectOn(broker, options)
       collectors.push(collector)
       return collector
     },

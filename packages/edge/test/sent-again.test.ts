@@ -1,18 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { startCollector } from '@forebay/edge'
-import {
-  accessLine,
-  clock,
-  collectorOptions,
-  noMeters,
-  openLog,
-  random,
-  rowsUntil,
-  silent,
-  temporaryFolder,
-  textOf,
-} from './edge-rig.ts'
+import { accessLine, collectOn, collectorOptions, openLog, rowsUntil, temporaryFolder, textOf } from './edge-rig.ts'
 
 test('a batch that is sent again, with what its sender lost, becomes the same rows byte for byte', async () => {
   using folder = temporaryFolder()
@@ -20,7 +8,7 @@ test('a batch that is sent again, with what its sender lost, becomes the same ro
   const options = collectorOptions(folder.path, {
     http: { listen: { host: '127.0.0.1', port: 0 }, unix: null, keys: [] },
   })
-  const collector = await startCollector({ options, broker, clock, random, meters: noMeters, log: silent })
+  const collector = await collectOn(broker, options)
   const headers = {
     'forebay-source': 'web-1/lua',
     'forebay-epoch': '7',

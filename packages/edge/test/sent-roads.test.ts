@@ -7,19 +7,8 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import type { Broker } from '@forebay/broker'
 import { systemClock } from '@forebay/broker'
-import { type Collector, type CollectorOptions, EDGE_TOPIC, startCollector } from '@forebay/edge'
-import {
-  accessLine,
-  clock,
-  collectorOptions,
-  noMeters,
-  openLog,
-  random,
-  rowsUntil,
-  silent,
-  temporaryFolder,
-  textOf,
-} from './edge-rig.ts'
+import { type Collector, type CollectorOptions, EDGE_TOPIC } from '@forebay/edge'
+import { accessLine, collectOn, collectorOptions, openLog, rowsUntil, temporaryFolder, textOf } from './edge-rig.ts'
 
 const LOOPBACK = { host: '127.0.0.1', port: 0 }
 const SYSLOG = { udp: LOOPBACK, tcp: LOOPBACK, unix: null, format: 'json' } as const
@@ -35,14 +24,7 @@ async function run(more: Partial<CollectorOptions>, wrap = (broker: Broker) => b
   const folder = temporaryFolder()
   const broker = await openLog(folder.path, [EDGE_TOPIC, 'orders'])
   const options = collectorOptions(folder.path, more)
-  const collector = await startCollector({
-    options,
-    broker: wrap(broker),
-    clock,
-    random,
-    meters: noMeters,
-    log: silent,
-  })
+  const collector = await collectOn(wrap(broker), options)
   return {
     ...{ dir: folder.path, broker, collector },
     async [Symbol.asyncDispose]() {
