@@ -1,6 +1,5 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { luaFiles } from '@forebay/edge'
 import type { ServerOptions } from '@forebay/server/configuration'
 import type { Command } from 'commander'
 import { type Context, requireConfig, withConfigFlags } from '../context.ts'
@@ -67,14 +66,15 @@ export function registerNginx(program: Command, context: Context): void {
       [],
     )
     .addHelpText('after', EXAMPLES)
-    .action((flags: NginxFlags) => {
+    .action(async (flags: NginxFlags) => {
       const plan = planOf(flags, context)
-      if (plan.lua !== null) writeLua(plan.lua.dir, context)
+      if (plan.lua !== null) await writeLua(plan.lua.dir, context)
       context.terminal.data(renderNginx(plan).trimEnd())
     })
 }
 
-function writeLua(dir: string, { terminal }: Context): void {
+async function writeLua(dir: string, { terminal }: Context): Promise<void> {
+  const { luaFiles } = await import('@forebay/edge')
   const folder = join(dir, 'forebay')
   mkdirSync(folder, { recursive: true })
   for (const { name, text } of luaFiles()) writeFileSync(join(folder, name), text)
