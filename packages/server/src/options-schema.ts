@@ -1,11 +1,10 @@
-import type { TSchema } from 'typebox'
 import { blobsField } from './options/blobs-field.ts'
 import { breakerField } from './options/breaker-field.ts'
 import { brokerField, kafkaField } from './options/broker-fields.ts'
 import { edgeField } from './options/edge-field.ts'
 import { eventsField } from './options/events-field.ts'
 import { fairnessField } from './options/fairness-field.ts'
-import { type GivenOf, list, map, object, required, type ValueOf } from './options/field.ts'
+import { type GivenOf, type JsonSchema, list, map, object, required, type ValueOf } from './options/field.ts'
 import { keySourceField } from './options/key-source-field.ts'
 import { rateField } from './options/rate-field.ts'
 import { retryField } from './options/retry-field.ts'
@@ -219,7 +218,7 @@ export type ReadOptions = ValueOf<typeof optionsField>
 export type ReadQueue = ValueOf<typeof queueField>
 
 /** JSON Schema (2020-12) of forebay.yaml. */
-export function optionsSchema(): TSchema {
+export function optionsSchema(): JsonSchema {
   return {
     $schema: 'https://json-schema.org/draft/2020-12/schema',
     $id: 'urn:forebay:schema:forebay.yaml',

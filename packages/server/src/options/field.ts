@@ -1,4 +1,3 @@
-import { type TSchema, Type } from 'typebox'
 import { nearestName } from '../nearest-name.ts'
 
 /**
@@ -6,7 +5,7 @@ import { nearestName } from '../nearest-name.ts'
  * is what people may write, `Value` what the program gets.
  */
 export interface Field<Given, Value> {
-  readonly schema: TSchema
+  readonly schema: JsonSchema
   /** How a flag or an environment variable is turned into the given form. */
   readonly fromText: 'as-is' | 'commas' | 'yaml'
   /** Members of an object, by name. */
@@ -23,6 +22,9 @@ export interface Field<Given, Value> {
   /** Only a type: never set. */
   readonly given?: Given
 }
+
+/** Plain JSON: a library of schemas here would be a fifth of what a command loads at its start. */
+export type JsonSchema = Readonly<Record<string, unknown>>
 
 export type Path = readonly (string | number)[]
 
@@ -74,7 +76,7 @@ export interface LeafShape<Given, Value> {
 export function leaf<Given, Value>(shape: LeafShape<Given, Value>): Field<Given, Value> {
   const annotations = { description: shape.about, ...(shape.written === undefined ? {} : { default: shape.written }) }
   return {
-    schema: Type.Unsafe<Given>({ ...shape.schema, ...annotations }),
+    schema: { ...shape.schema, ...annotations },
     fromText: shape.fromText ?? 'as-is',
     isPath: shape.isPath ?? false,
     read(given, place) {
@@ -99,7 +101,7 @@ export function object<M extends Members>(about: string, members: M): Field<Give
   const names = Object.keys(members)
   const properties = Object.fromEntries(names.map((name) => [name, members[name]!.schema]))
   return {
-    schema: Type.Unsafe({ type: ['object', 'null'], description: about, properties, additionalProperties: false }),
+    schema: { type: ['object', 'null'], description: about, properties, additionalProperties: false },
     fromText: 'yaml',
     members,
     read(given, place) {
@@ -129,12 +131,12 @@ export function map<Given, Value>(
 ): Field<Readonly<Record<string, Given | null>>, ReadonlyMap<string, Value>> {
   const legal = new RegExp(shape.namePattern)
   return {
-    schema: Type.Unsafe({
+    schema: {
       type: ['object', 'null'],
       description: shape.about,
       patternProperties: { [shape.namePattern]: item.schema },
       additionalProperties: false,
-    }),
+    },
     fromText: 'yaml',
     item: item as Field<unknown, unknown>,
     read(given, place) {
@@ -155,7 +157,7 @@ export function list<Given, Value>(
   item: Field<Given, Value>,
 ): Field<readonly Given[], readonly Value[]> {
   return {
-    schema: Type.Unsafe({ type: 'array', description: shape.about, items: item.schema, default: shape.written }),
+    schema: { type: 'array', description: shape.about, items: item.schema, default: shape.written },
     fromText: item.members === undefined ? 'commas' : 'yaml',
     item: item as Field<unknown, unknown>,
     read(given, place) {
