@@ -1,3 +1,5 @@
+import type { ErrorCode } from '@forebay/protocol'
+import { type AnswerPlace, answerLocations, errorPage } from './answer-places.ts'
 import { block, type Directive, duration, line } from './directives.ts'
 import { CONNECT_MS, type NginxPlan, QUIET_CALL_MS, WAIT_MARGIN_MS, WATCH_SILENCE_MS } from './plan.ts'
 import { limits, listening } from './shared-side.ts'
@@ -25,10 +27,7 @@ export function grpcSide(plan: NginxPlan): Directive {
     line('grpc_set_header X-Request-Id $request_id', 'one name for a call in all logs; traceparent passes untouched'),
     line('add_header X-Request-Id $request_id always', 'the caller learns it too'),
     line('grpc_intercept_errors off', "a gateway's own errors pass as they are"),
-    line('error_page 400 404 405 414 494 =200 @forebay_grpc_refused', 'callers of gRPC read trailers, not HTML'),
-    line('error_page 429 =200 @forebay_grpc_limited', 'the limits of one address'),
-    line('error_page 413 =200 @forebay_grpc_too_large', 'messages that no queue takes'),
-    line('error_page 500 502 503 504 =200 @forebay_grpc_lost', 'no gateway answered'),
+    ...ANSWERS.map((answer) => errorPage(answer.statuses, answer, 200)),
     block('location /', 'TaskService, health and reflection.', [line(`grpc_pass grpc://${GRPC}`, 'as it came')]),
     quiet('SubmitAndWait', "Waits as long as the call's own deadline lets it.", []),
     quiet('SubmitStream', 'Tasks as they come, for as long as the caller likes.', [
@@ -36,10 +35,7 @@ export function grpcSide(plan: NginxPlan): Directive {
       line(`client_body_timeout ${duration(QUIET_CALL_MS)}`, 'nothing to submit for a while is no fault'),
     ]),
     block('location /forebay.worker.v1.', 'Workers dial each dispatcher themselves.', [line('return 404', 'not here')]),
-    answer('lost', 14, '$forebay_lost_code', 'no gateway answered'),
-    answer('limited', 8, 'OVERLOADED', 'more than this server takes of one address'),
-    answer('too_large', 8, 'TASK_TOO_LARGE', 'larger than any queue takes'),
-    answer('refused', 12, 'ROUTE_NOT_FOUND', 'there is nothing at this address'),
+    ...ANSWERS.flatMap(answerOf),
   ])
 }
 
@@ -55,12 +51,42 @@ function quiet(method: string, why: string, more: readonly Directive[]): Directi
   ])
 }
 
-function answer(name: string, status: number, code: string, message: string): Directive {
-  return block(`location @forebay_grpc_${name}`, `${message.charAt(0).toUpperCase()}${message.slice(1)}.`, [
+interface Answer extends AnswerPlace {
+  readonly statuses: string
+  /** Of gRPC. */
+  readonly status: number
+  readonly code: ErrorCode | '$forebay_lost_code'
+}
+
+/** Callers of gRPC read headers, not HTML. */
+const ANSWERS: readonly Answer[] = [
+  answer('400 501 505', 'grpc_bad_request', 3, 'BAD_REQUEST', 'not a well-formed request', true),
+  answer('404 405', 'grpc_refused', 12, 'ROUTE_NOT_FOUND', 'there is nothing at this address', true),
+  answer('414 431 494', 'grpc_long_headers', 8, 'HEADERS_TOO_LARGE', 'address and headers are too long', true),
+  answer('413', 'grpc_too_large', 8, 'TASK_TOO_LARGE', 'larger than any queue takes'),
+  answer('429', 'grpc_limited', 8, 'OVERLOADED', 'more than this server takes of one address'),
+  answer('500 502 503 504', 'grpc_lost', 14, '$forebay_lost_code', 'no gateway answered'),
+]
+
+function answer(
+  statuses: string,
+  name: string,
+  status: number,
+  code: ErrorCode | '$forebay_lost_code',
+  why: string,
+  early = false,
+): Answer {
+  return { statuses, name, status, code, why, early }
+}
+
+function answerOf(answer: Answer): Directive[] {
+  const { status, code, why } = answer
+  return answerLocations(answer, [
     line('default_type application/grpc', 'an answer without messages'),
     line(`add_header grpc-status ${status} always`, 'as a gateway would say it'),
-    line(`add_header grpc-message "${message}" always`, 'for people'),
+    line(`add_header grpc-message "${why}" always`, 'for people'),
     line(`add_header forebay-error ${code} always`, 'the code of the table'),
+    line('add_header X-Request-Id $request_id always', 'by which it is found in the log'),
     line("return 200 ''", 'gRPC errors are in the headers'),
   ])
 }

@@ -1,4 +1,5 @@
 import { type ErrorCode, ForebayError, toProblem } from '@forebay/protocol'
+import { type AnswerPlace, answerLocations, errorPage } from './answer-places.ts'
 import { block, type Directive, line } from './directives.ts'
 import type { NginxPlan } from './plan.ts'
 
@@ -9,35 +10,31 @@ import type { NginxPlan } from './plan.ts'
 export function problemAnswers(plan: NginxPlan): { readonly pages: Directive[]; readonly locations: Directive[] } {
   const answers = answersOf(plan)
   return {
-    pages: answers.map(({ statuses, name, status, why }) =>
-      line(`error_page ${statuses} =${status} @forebay_${name}`, why),
-    ),
-    locations: answers.map(({ name, status, body, retry, why }) =>
-      block(`location @forebay_${name}`, `${capital(why)}.`, [
+    pages: answers.map((answer) => errorPage(answer.statuses, answer, answer.status)),
+    locations: answers.flatMap((answer) =>
+      answerLocations(answer, [
         line('default_type application/problem+json', 'an error of RFC 9457, as from a gateway'),
         line('add_header Cache-Control no-store always', 'true now, perhaps not later'),
         line('add_header X-Request-Id $request_id always', 'by which it is found in the log'),
-        ...(retry ? [line('add_header Retry-After 1 always', 'it passes by itself')] : []),
-        line(`return ${status} '${body}'`, 'the problem'),
+        ...(answer.retry ? [line('add_header Retry-After 1 always', 'it passes by itself')] : []),
+        line(`return ${answer.status} '${answer.body}'`, 'the problem'),
       ]),
     ),
   }
 }
 
-interface Answer {
+interface Answer extends AnswerPlace {
   readonly statuses: string
-  readonly name: string
   readonly status: number
   readonly body: string
   readonly retry: boolean
-  readonly why: string
 }
 
 function answersOf({ bodyBytesMax }: NginxPlan): Answer[] {
   const tooLarge = `The body is larger than the ${bodyBytesMax} bytes that any queue takes.`
   return [
     answer(
-      '400 497',
+      '400 497 501 505',
       'bad_request',
       'BAD_REQUEST',
       'This is not a well-formed HTTP request.',
@@ -74,10 +71,12 @@ function answer(statuses: string, name: string, code: ErrorCode, detail: string,
     status: problem.status,
     body: quoted(JSON.stringify(problem)),
     retry: RETRY_SOON.has(code),
+    early: EARLY.has(code),
     why,
   }
 }
 
+const EARLY: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['BAD_REQUEST', 'METHOD_NOT_ALLOWED', 'HEADERS_TOO_LARGE'])
 const RETRY_SOON: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['OVERLOADED', 'NOT_ACCEPTED'])
 
 /** Whether a task may have been kept depends on whether a gateway was sent anything. */
@@ -96,7 +95,8 @@ function unreachable(): Answer {
   }
   const body = JSON.stringify({ ...said, ...rest, code: '$forebay_lost_code' })
   const why = 'no gateway answered'
-  return { statuses: '502 503 504', name: 'unreachable', status: 503, body: quoted(body), retry: true, why }
+  const statuses = '502 503 504'
+  return { statuses, name: 'unreachable', status: 503, body: quoted(body), retry: true, early: false, why }
 }
 
 /** The words of the last answer, by what was sent to gateways. */
@@ -129,10 +129,6 @@ const DETAILS = {
   NOT_ACCEPTED: 'No gateway could be reached; nothing was kept. Ask again.',
   OUTCOME_UNKNOWN:
     'The gateway was lost before it answered; the request may have been carried out. Ask again with the same Idempotency-Key.',
-}
-
-function capital(text: string): string {
-  return text.charAt(0).toUpperCase() + text.slice(1)
 }
 
 /** Inside single quotes; the texts are ours and hold none. */

@@ -1,3 +1,4 @@
+import { answerPlaces } from './answer-places.ts'
 import { type Directive, written } from './directives.ts'
 import { grpcSide } from './grpc-side.ts'
 import { httpSide } from './http-side.ts'
@@ -12,6 +13,7 @@ export function renderNginx(plan: NginxPlan): string {
   const directives: Directive[] = [
     ...sharedDirectives(plan),
     ...lostMaps(),
+    ...answerPlaces(),
     ...upstreams(plan),
     httpSide(plan),
     ...(hasGrpc ? [grpcSide(plan)] : []),
