@@ -31,16 +31,11 @@ export function answerLocations({ name, early, why }: AnswerPlace, inside: reado
 }
 
 /** For inside http { }. */
-export function answerPlaces(): Directive[] {
-  return [
-    block('map $request_method $forebay_method', 'The method of the request, also once it was sent to an answer.', [
-      line('default $request_method', 'looked at before that'),
-    ]),
-    block(`map "$forebay_method $uri" $${PLACES}`, 'Where the answer to a bad request stands.', [
-      line(`default ${INTERNAL}`, 'no address could be read: it can only be sent to another, and becomes a GET'),
-      line(`"~^[^ ]* /" ${NAMED}`, 'a jump that changes nothing'),
-    ]),
-  ]
+export function answerPlaces(): Directive {
+  return block(`map $uri $${PLACES}`, 'Where the answer to a bad request stands.', [
+    line(`'' ${INTERNAL}`, 'no address could be read: it can only be sent to another'),
+    line(`default ${NAMED}`, 'a jump that changes nothing'),
+  ])
 }
 
 const PLACES = 'forebay_answers'

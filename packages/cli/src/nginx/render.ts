@@ -13,7 +13,7 @@ export function renderNginx(plan: NginxPlan): string {
   const directives: Directive[] = [
     ...sharedDirectives(plan),
     ...lostMaps(),
-    ...answerPlaces(),
+    answerPlaces(),
     ...upstreams(plan),
     httpSide(plan),
     ...(hasGrpc ? [grpcSide(plan)] : []),
