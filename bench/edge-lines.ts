@@ -125,9 +125,9 @@ function writeLines(path: string, lines: number): void {
   const file = openSync(path, 'w')
   const batch: string[] = []
   for (let index = 0; index < lines; index++) {
-    const id = index.toString(16).padStart(32, '0')
+    const id = (index + 1).toString(16).padStart(32, '0')
     batch.push(
-      `{"v":1,"kind":"access","time":"2026-11-21T13:55:01.123+00:00","server":"web-1","host":"tasks.example.com","client":"203.0.113.7","method":"POST","path":"/v1/queues/thumbnails/tasks","query":"","protocol":"HTTP/1.1","status":202,"requestBytes":1523,"responseBytes":412,"seconds":0.004,"upstream":"10.0.0.1:8080","upstreamStatus":202,"connectSeconds":0.000,"headerSeconds":0.003,"upstreamSeconds":0.003,"tls":"TLSv1.3","cipher":"TLS_AES_256_GCM_SHA384","cache":"","userAgent":"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0 Safari/537.36","referer":"https://shop.example.com/cart","requestId":"${id}","trace":"${id}","task":"","connection":${index},"connectionRequests":1}\n`,
+      `{"nginx":1,"time":"2026-11-21T13:55:01+00:00","clock":1795269301.123,"client":"203.0.113.7","request":"POST /v1/queues/thumbnails/tasks HTTP/1.1","status":"202","upstreamStatus":"202","connectSeconds":"0.000","headerSeconds":"0.003","upstreamSeconds":"0.003","referer":"https://shop.example.com/cart","traceparent":"00-${id}-00f067aa0ba902b7-01","location":"/v1/tasks/${id}","task":"","server":"web-1","host":"tasks.example.com","requestBytes":1523,"responseBytes":412,"seconds":0.004,"upstream":"10.0.0.1:8080","tls":"TLSv1.3","cipher":"TLS_AES_256_GCM_SHA384","cache":"","userAgent":"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0 Safari/537.36","requestId":"${id}","connection":${index},"connectionRequests":1}\n`,
     )
     if (batch.length < 10_000 && index < lines - 1) continue
     writeSync(file, batch.join(''))

@@ -42,8 +42,13 @@ export async function readRows(bootstrap: string, topic: string): Promise<TopicR
 
 const HEADERS = /(?:^|,)fb-source=([^,]*),fb-sequence=(\d+)-(\d+)/
 
-/** What nginx wrote to its files is the same document. */
-export function membersOf(json: string): Omit<TopicRow, 'place' | 'first' | 'end'> {
+/** What a line of nginx's files says of its request. */
+export function requestOf(line: string): Pick<TopicRow, 'requestId' | 'timeMs'> {
+  const { requestId, clock } = JSON.parse(line) as { requestId: string; clock: number }
+  return { requestId, timeMs: Math.round(clock * 1_000) }
+}
+
+function membersOf(json: string): Omit<TopicRow, 'place' | 'first' | 'end'> {
   const said = JSON.parse(json) as Partial<Record<keyof TopicRow | 'time', unknown>>
   const text = (value: unknown) => (typeof value === 'string' ? value : '')
   const number = (value: unknown) => (typeof value === 'number' ? value : null)

@@ -4,7 +4,7 @@ import { type Handed, submitMany } from '../submit-many.ts'
 import { judgeDatagrams, judgeFiles, type Verdict } from './judge.ts'
 import { runLoad } from './load.ts'
 import type { LogStoreProcess } from './log-store.ts'
-import { membersOf, readRows, type TopicRow } from './read-rows.ts'
+import { readRows, requestOf, type TopicRow } from './read-rows.ts'
 import { type EdgeScene, QUEUE, startEdgeScene } from './scene.ts'
 
 export interface EdgeOptions {
@@ -60,7 +60,7 @@ export async function runEdge(options: EdgeOptions): Promise<EdgeReport> {
     text
       .split('\n')
       .filter((line) => line !== '')
-      .map(membersOf),
+      .map(requestOf),
   )
   const rows = await readRows(kafka.bootstrap, TOPIC)
   const truth = new Map(lines.map(({ requestId, timeMs }) => [requestId, timeMs]))

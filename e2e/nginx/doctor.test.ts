@@ -33,7 +33,10 @@ test('what a real nginx writes by our configuration agrees with the collector, a
   assert.match(agrees.saw, /^the last 5 lines are json, version 1; the newest is of 20\d\d-/)
   const mistaken = await formatOf([{ path: nginx.accessLog, format: 'combined' }])
   assert.equal(mistaken.state, 'fail')
-  assert.match(mistaken.saw, /^5 of the last 5 lines cannot be read as combined \(not-the-format\), the first: \{"v":1/)
+  assert.match(
+    mistaken.saw,
+    /^5 of the last 5 lines cannot be read as combined \(not-the-format\), the first: \{"nginx":1/,
+  )
   const combined = join(folder.path, 'combined.log')
   writeFileSync(combined, '10.0.0.1 - - [21/Nov/2026:13:55:01 +0000] "GET / HTTP/1.1" 200 612 "-" "curl/8.0"\n')
   assert.equal((await formatOf([{ path: combined }])).state, 'fail')

@@ -9,6 +9,8 @@ import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { create } from '@bufbuild/protobuf'
+import { systemClock } from '@forebay/broker'
+import { checkLines } from '@forebay/edge'
 import {
   grpcDefinition,
   SubmitAndWaitRequestSchema,
@@ -22,6 +24,8 @@ import {
 import { createWorker, type Worker } from '@forebay/sdk/worker'
 import { Client, credentials, type MethodDefinition, type ServiceError } from '@grpc/grpc-js'
 import { WebSocket } from 'ws'
+import { quickNginx } from '../../packages/edge/src/decode/nginx-quick.ts'
+import { createRedaction } from '../../packages/edge/src/decode/redaction.ts'
 import { type GeneratedNginx, printedConfiguration, startGeneratedNginx, testNginx } from '../../scripts/rig/nginx.ts'
 import { freePort } from '../../scripts/rig/process.ts'
 import { type Forebay, startForebay } from '../forebay.ts'
@@ -90,11 +94,20 @@ test('each line of the access log is JSON, with the id that the caller was given
   const requestId = answer.headers.get('x-request-id')!
   assert.match(requestId, /^[\da-f]{32}$/)
   await answer.text()
-  const ours = await logged(requestId)
-  assert.equal(ours.trace, traceparent.slice(3, 35))
-  assert.equal(ours.status, 200)
-  assert.equal(ours.path, '/livez')
-  assert.equal(ours.query, '%22quoted%22')
+  const line = `${await logged(requestId)}\n`
+  const ours = JSON.parse(line) as Record<string, unknown>
+  assert.equal(ours.traceparent, traceparent)
+  assert.equal(ours.status, '200')
+  assert.equal(ours.request, 'GET /livez?%22quoted%22 HTTP/1.1')
+  const { rows } = checkLines(Buffer.from(line), 'json', systemClock)
+  assert.ok(rows[0]?.kind === 'access')
+  const { trace, status, path, query, upstreamStatus, upstream } = rows[0]
+  const read = { trace, status, path, query, upstreamStatus }
+  const sent = { trace: traceparent.slice(3, 35), status: 200, path: '/livez', query: '%22quoted%22' }
+  assert.deepEqual(read, { ...sent, upstreamStatus: 200 })
+  assert.match(upstream, /^127\.0\.0\.1:\d+/)
+  const redaction = createRedaction({ parameters: [], client: 'keep', members: [] })
+  assert.notEqual(quickNginx(redaction)!.row(line, 0), null, 'lines of nginx go the quick way')
 })
 
 test('chunks of a running task arrive one by one over Server-Sent Events, also without a reader who may buffer', async () => {
@@ -242,11 +255,10 @@ async function taskOf(queue: string): Promise<string> {
 }
 
 /** The line of a request; nginx writes its lines once a second. */
-async function logged(requestId: string): Promise<Record<string, unknown>> {
+async function logged(requestId: string): Promise<string> {
   for (;;) {
     const lines = readFileSync(nginx.accessLog, 'utf8').split('\n').slice(0, -1)
-    const rows = lines.map((line) => JSON.parse(line) as Record<string, unknown>)
-    const ours = rows.find((row) => row.requestId === requestId)
+    const ours = lines.find((line) => (JSON.parse(line) as { requestId: string }).requestId === requestId)
     if (ours !== undefined) return ours
     await sleep(50)
   }

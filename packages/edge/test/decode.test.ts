@@ -3,8 +3,6 @@ import { test } from 'node:test'
 import type { RecordToPublish } from '@forebay/broker'
 import fc from 'fast-check'
 import { Decoder, LINE_BYTES_MAX, type LineFormat } from '../src/decode/decode.ts'
-import { readJsonLine } from '../src/decode/json-line.ts'
-import { plainLine } from '../src/decode/plain-line.ts'
 import { createRedaction, PARAMETERS_DEFAULT, type RedactOptions } from '../src/decode/redaction.ts'
 import type { Row } from '../src/row.ts'
 import { readPosition } from '../src/source-position.ts'
@@ -145,29 +143,5 @@ test('combined and common lines become the same rows', () => {
   assert.deepEqual(
     decode(`${head}\nnothing\n`, decoder('combined')).map((row) => row.kind === 'undecodable' && row.reason),
     ['not-the-format', 'not-the-format'],
-  )
-})
-
-test('what the quick way lets pass as it is, the long way would have left as it is', () => {
-  const redaction = createRedaction(REDACT)
-  const plain = plainLine(redaction)!
-  const good = accessLine()
-  plain.lastIndex = 0
-  assert.ok(plain.test(`${good}\n`))
-  assert.equal(plainLine(createRedaction({ ...REDACT, client: 'network' })), null)
-  assert.equal(plainLine(createRedaction({ ...REDACT, members: ['user-agent'] })), null)
-  const change = fc.record({
-    at: fc.nat(good.length - 1),
-    cut: fc.nat(3),
-    put: fc.string({ unit: 'binary-ascii', maxLength: 3 }),
-  })
-  fc.assert(
-    fc.property(change, ({ at, cut, put }) => {
-      const line = good.slice(0, at) + put + good.slice(at + cut)
-      plain.lastIndex = 0
-      if (!plain.test(`${line}\n`) || line.includes('\n')) return
-      assert.equal(readJsonLine(line, () => line, redaction).kind, 'as-is')
-    }),
-    { numRuns: 3_000 },
   )
 })

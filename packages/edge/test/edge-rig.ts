@@ -97,3 +97,19 @@ export function accessLine(more: Readonly<Record<string, unknown>> = {}): string
     ...{ trace: '4bf92f3577b34da6a3ce929d0e0e4736', task: '', connection: 7, connectionRequests: 1, ...more },
   })
 }
+
+/** As `forebay nginx` lets nginx write it. */
+export function nginxLine(more: Readonly<Record<string, unknown>> = {}): string {
+  const requestId = (++serial).toString(16).padStart(32, '0')
+  return JSON.stringify({
+    ...{ nginx: 1, time: '2026-11-21T13:55:01+01:00', clock: 1_795_265_701.123, client: '203.0.113.7' },
+    ...{ request: 'POST /v1/queues/thumbnails/tasks?page=2 HTTP/1.1', status: '202', upstreamStatus: '502, 202' },
+    ...{ connectSeconds: '0.001, 0.000', headerSeconds: '-, 0.003', upstreamSeconds: '0.001, 0.003' },
+    ...{ referer: 'https://shop.example.com/cart', traceparent: TRACEPARENT, location: '/v1/tasks/01jd', task: '' },
+    ...{ server: 'web-1', host: 'tasks.example.com', requestBytes: 1523, responseBytes: 412, seconds: 0.004 },
+    ...{ upstream: '10.0.0.1:8080, 10.0.0.2:8080', tls: 'TLSv1.3', cipher: 'TLS_AES_256_GCM_SHA384' },
+    ...{ cache: '', userAgent: 'curl/8.0', requestId, connection: 7, connectionRequests: 1, ...more },
+  })
+}
+
+const TRACEPARENT = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'

@@ -7,7 +7,7 @@ import type { NginxPlan } from './plan.ts'
 
 export function sharedDirectives(plan: NginxPlan): Directive[] {
   return [
-    ...accessLogFormat(),
+    accessLogFormat(),
     ...zones(plan),
     ...luaShared(plan),
     block('map $http_upgrade $forebay_connection', 'The Connection header of a WebSocket handshake.', [

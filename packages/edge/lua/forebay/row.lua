@@ -1,4 +1,4 @@
--- One request as a row of the edge log: the fields of the log format that `forebay nginx` writes, and what only Lua sees.
+-- One request as a line for the collector: the fields of the log format that `forebay nginx` writes, and what only Lua sees.
 
 local json = require 'forebay.json'
 
@@ -9,31 +9,30 @@ local M = {}
 
 -- In the order of the log format. Texts; numbers; and `plain` texts, in which nginx lets nothing stand that JSON would escape.
 local FIELDS = {
-  { 'time', 'forebay_time', 'plain' },
+  { 'time', 'time_iso8601', 'plain' },
+  { 'clock', 'msec', 'number' },
+  { 'client', 'remote_addr', 'plain' },
+  { 'request', 'request' },
+  { 'status', 'status', 'plain' },
+  { 'upstreamStatus', 'upstream_status', 'plain' },
+  { 'connectSeconds', 'upstream_connect_time', 'plain' },
+  { 'headerSeconds', 'upstream_header_time', 'plain' },
+  { 'upstreamSeconds', 'upstream_response_time', 'plain' },
+  { 'referer', 'http_referer' },
+  { 'traceparent', 'http_traceparent' },
+  { 'location', 'sent_http_location' },
+  { 'task', 'sent_http_forebay_task' },
   { 'server', 'hostname' },
   { 'host', 'host' },
-  { 'client', 'remote_addr', 'plain' },
-  { 'method', 'request_method', 'plain' },
-  { 'path', 'forebay_path' },
-  { 'query', 'forebay_query' },
-  { 'protocol', 'server_protocol', 'plain' },
-  { 'status', 'forebay_status', 'number' },
   { 'requestBytes', 'request_length', 'number' },
   { 'responseBytes', 'bytes_sent', 'number' },
   { 'seconds', 'request_time', 'number' },
   { 'upstream', 'upstream_addr' },
-  { 'upstreamStatus', 'forebay_upstream_status', 'number' },
-  { 'connectSeconds', 'forebay_connect_seconds', 'number' },
-  { 'headerSeconds', 'forebay_header_seconds', 'number' },
-  { 'upstreamSeconds', 'forebay_upstream_seconds', 'number' },
   { 'tls', 'ssl_protocol', 'plain' },
   { 'cipher', 'ssl_cipher', 'plain' },
   { 'cache', 'upstream_cache_status', 'plain' },
   { 'userAgent', 'http_user_agent' },
-  { 'referer', 'http_referer' },
   { 'requestId', 'request_id', 'plain' },
-  { 'trace', 'forebay_trace', 'plain' },
-  { 'task', 'forebay_task' },
   { 'connection', 'connection', 'number' },
   { 'connectionRequests', 'connection_requests', 'number' },
 }
@@ -42,7 +41,7 @@ local COUNT = #FIELDS
 local VARIABLES, KINDS = {}, {}
 -- Literal, value, literal, value, …: the values are filled in for each row. Nothing yields in between.
 local parts = {}
-local before = '{"v":1,"kind":"access"'
+local before = '{"nginx":1'
 for index, field in ipairs(FIELDS) do
   local is_number = field[3] == 'number'
   VARIABLES[index], KINDS[index] = field[2], field[3] or 'text'

@@ -6,6 +6,8 @@ import { createRedaction } from './redaction.ts'
 export interface CheckedLines {
   /** Whole ones. */
   readonly lines: number
+  /** What became of each, in their order. */
+  readonly rows: readonly Row[]
   /** That could not be read, with their bytes, in their order. */
   readonly odd: readonly { readonly reason: string; readonly bytes: Buffer }[]
   /** Lines that are no row as they stand: nginx wrote them in another format than `forebay nginx` prints. */
@@ -23,13 +25,13 @@ export function checkLines(bytes: Buffer, format: LineFormat, clock: Clock): Che
   const odd: { reason: string; bytes: Buffer }[] = []
   let strange = 0
   let lastTime: string | null = null
-  for (const { value } of records) {
-    const row = JSON.parse(Buffer.from(value).toString()) as Row
+  const rows = records.map(({ value }) => JSON.parse(Buffer.from(value).toString()) as Row)
+  for (const row of rows) {
     if (row.kind === 'undecodable') odd.push({ reason: row.reason, bytes: Buffer.from(row.bytes, 'base64') })
     else {
       if (format === 'json' && (row.kind !== 'access' || typeof row.status !== 'number')) strange++
       if (typeof row.time === 'string') lastTime = row.time
     }
   }
-  return { lines: records.length, odd, strange, lastTime }
+  return { lines: rows.length, rows, odd, strange, lastTime }
 }

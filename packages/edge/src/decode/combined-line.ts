@@ -1,5 +1,6 @@
 import { ROW_VERSION } from '../row.ts'
 import type { Given } from './json-line.ts'
+import { readRequestLine, taskIn } from './request-line.ts'
 
 /**
  * nginx's `combined` and the older `common`, as `log_format` writes them: `CLIENT - USER [TIME] "REQUEST" STATUS BYTES`, then
@@ -14,7 +15,7 @@ export function readCombined(line: string, format: 'combined' | 'common'): Given
   if (monthNumber === 0) return null
   const [referer, userAgent] = format === 'common' ? ['', ''] : quotedAfter(line.slice(head.length))
   if (referer === undefined || userAgent === undefined) return null
-  const { method, path, query, protocol } = requestOf(unescaped(request!))
+  const { method, path, query, protocol } = readRequestLine(unescaped(request!))
   const two = (value: string | number) => String(value).padStart(2, '0')
   return {
     v: ROW_VERSION,
@@ -44,19 +45,6 @@ const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', '
 function quotedAfter(text: string): readonly (string | undefined)[] {
   const [, referer, userAgent] = TAIL.exec(text) ?? []
   return [referer, userAgent]
-}
-
-/** What is no request line is kept as the path, so that it can be seen. */
-function requestOf(request: string) {
-  const [, method, target, protocol] = /^([A-Z]+) (\S*) (HTTP\/[\d.]+)$/.exec(request) ?? []
-  if (method === undefined || target === undefined) return { method: '', path: request, query: '', protocol: '' }
-  const mark = target.indexOf('?')
-  const [path, query] = mark < 0 ? [target, ''] : [target.slice(0, mark), target.slice(mark + 1)]
-  return { method, path, query, protocol: protocol! }
-}
-
-function taskIn(path: string): string {
-  return /^\/v1\/tasks\/([\w-]{1,128})(?:\/|$)/.exec(path)?.[1] ?? ''
 }
 
 function absent(text: string): string {

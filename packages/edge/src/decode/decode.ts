@@ -5,7 +5,7 @@ import { sequenceHeader, sourceHeader } from '../source-position.ts'
 import { readCombined } from './combined-line.ts'
 import { type JsonLine, normalise, readJsonLine } from './json-line.ts'
 import { readLogLine } from './log-line.ts'
-import { plainLine } from './plain-line.ts'
+import { type QuickNginx, quickNginx } from './nginx-quick.ts'
 import type { Redaction } from './redaction.ts'
 import { undecodable } from './undecodable.ts'
 
@@ -35,7 +35,7 @@ export interface DecodeCounts {
 export class Decoder {
   readonly #options: DecoderOptions
   readonly #key: Buffer
-  readonly #plain: RegExp | null
+  readonly #quick: QuickNginx | null
   readonly #source: RecordHeader
   /** Whose lines they are where they don't say: what stands before the first '/' of a sender's name. */
   readonly #service: string
@@ -47,7 +47,7 @@ export class Decoder {
   constructor(options: DecoderOptions, source: string, epoch: string, within = false) {
     this.#options = options
     this.#key = Buffer.from(source)
-    this.#plain = options.format === 'json' ? plainLine(options.redaction) : null
+    this.#quick = options.format === 'json' ? quickNginx(options.redaction) : null
     this.#source = sourceHeader(source, epoch)
     this.#service = source.includes(':') ? '' : source.split('/')[0]!
     this.#within = within
@@ -111,12 +111,10 @@ export class Decoder {
       this.#odd(bytes.subarray(start, end), 'not-utf8', first, next, into)
       return
     }
-    if (this.#plain !== null) {
-      this.#plain.lastIndex = start
-      if (this.#plain.test(text)) {
-        this.#push(bytes.subarray(start, end), first, next, into)
-        return
-      }
+    const row = this.#quick?.row(text, start) ?? null
+    if (row !== null) {
+      this.#push(row, first, next, into)
+      return
     }
     const read = this.#read(bytes, text, start, end)
     if (read.kind === 'unreadable') this.#odd(bytes.subarray(start, end), read.reason, first, next, into)

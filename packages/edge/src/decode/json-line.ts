@@ -1,10 +1,8 @@
 import { ROW_VERSION, type UndecodableReason } from '../row.ts'
+import { rowOfNginx } from './nginx-line.ts'
 import type { Redaction } from './redaction.ts'
 
-/**
- * A line that should be a JSON object. One that nginx wrote in our format and that holds nothing to hide stays the bytes it is,
- * which is what makes the road fast: it is read once to be sure of it, and written by nobody.
- */
+/** A line that should be a JSON object. A row that holds nothing to hide stays the bytes it is. */
 export type JsonLine =
   | { readonly kind: 'as-is' }
   | { readonly kind: 'rewritten'; readonly value: Buffer }
@@ -13,15 +11,19 @@ export type JsonLine =
 const AS_IS: JsonLine = { kind: 'as-is' }
 const NOT_JSON: JsonLine = { kind: 'unreadable', reason: 'not-json' }
 const NOT_AN_OBJECT: JsonLine = { kind: 'unreadable', reason: 'not-an-object' }
+const NOT_THE_FORMAT: JsonLine = { kind: 'unreadable', reason: 'not-the-format' }
 
 /** `latin1` is the line with a character for each byte; `bytes` must be UTF-8. */
 export function readJsonLine(latin1: string, bytes: () => string, redaction: Redaction): JsonLine {
   const row = parsed(latin1)
   if (row === undefined) return NOT_JSON
   if (row === null || typeof row !== 'object' || Array.isArray(row)) return NOT_AN_OBJECT
-  if (!normalise(row as Given, redaction)) return AS_IS
+  const isNginx = 'nginx' in row && !('v' in row)
+  if (!isNginx && !normalise(row as Given, redaction)) return AS_IS
   // Only now the characters count.
-  const exact = JSON.parse(bytes()) as Given
+  const given = JSON.parse(bytes()) as Given
+  const exact = isNginx ? rowOfNginx(given) : given
+  if (exact === null) return NOT_THE_FORMAT
   normalise(exact, redaction)
   return { kind: 'rewritten', value: Buffer.from(JSON.stringify(exact)) }
 }
