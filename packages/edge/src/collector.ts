@@ -164,11 +164,17 @@ class RunningCollector implements Collector {
   }
 
   async #startSyslog(spool: Spool): Promise<void> {
-    const { options, clock } = this.#parts
+    const { options, clock, random, log } = this.#parts
     const { udp, tcp, unix, format } = options.syslog
     const saying = this.#saying('syslog lines cannot be kept')
     if (udp !== null) {
-      this.#udp = await UdpDoor.open(udp, this.#intake(spool, 'syslog', 'udp', format), clock, saying)
+      this.#udp = await UdpDoor.open(udp, {
+        intake: this.#intake(spool, 'syslog', 'udp', format),
+        notePath: join(options.dir, 'syslog-udp'),
+        ...{ clock, random },
+        onTrouble: saying,
+        onMissed: (loss) => log.warn(loss, 'nobody received what was sent meanwhile'),
+      })
       this.ports.udp = this.#udp.port
     }
     if (tcp !== null) {

@@ -28,6 +28,7 @@ export class Intake {
   #at = 0
   /** Lost, and not told yet: the spool was full. */
   readonly #untold: Loss[] = []
+  #beingTold = 0
 
   constructor(parts: IntakeParts) {
     this.#parts = parts
@@ -69,6 +70,7 @@ export class Intake {
   ): Promise<boolean> {
     const { decoding, spool, road, meters, clock } = this.#parts
     const untold = this.#untold.splice(0)
+    this.#beingTold += untold.length
     const records: RecordToPublish[] = untold.map((loss) => droppedRecord(decoding.topic, loss, clock.wallMs()))
     const at = this.#at
     const undecodable = fill(at, records)
@@ -80,11 +82,32 @@ export class Intake {
       if (kept) meters.kept(road, records.length - untold.length, undecodable)
       return kept
     } finally {
+      this.#beingTold -= untold.length
       if (!kept) {
         this.#untold.push(...untold)
         this.#giveBack(at, at + places)
       }
     }
+  }
+
+  /** Where the next line will stand. */
+  get position(): { readonly source: string; readonly epoch: string; readonly first: number } {
+    return { source: this.#parts.source, epoch: this.#epoch, first: this.#at }
+  }
+
+  /** Puts rows of these losses into the spool, flushed: false when it has no room. */
+  async tellThat(losses: readonly Loss[]): Promise<boolean> {
+    const { decoding, spool, meters, clock } = this.#parts
+    const records = losses.map((loss) => droppedRecord(decoding.topic, loss, clock.wallMs()))
+    if ((await spool.append(decoding.topic, records, true)) === 'full') return false
+    for (const { reason, lines } of losses) meters.dropped(reason, lines)
+    return true
+  }
+
+  /** Whether what was taken is flushed to the disk and what was lost is told there; tries to make it so. */
+  async settle(): Promise<boolean> {
+    await this.tell()
+    return this.#untold.length === 0 && this.#beingTold === 0 && (await this.#parts.spool.flush())
   }
 
   /** So many lines never got here, or could not be kept; said in a row with the next that is. */

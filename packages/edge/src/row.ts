@@ -93,11 +93,17 @@ export interface DroppedRow {
   readonly end: number | null
   /** How many; null where that cannot be known. */
   readonly lines: number | null
+  /**
+   * Only with `not-running`: requests that ended from here to `until` may be missing. ISO 8601 with ms; null where a note that is damaged
+   * should have said it.
+   */
+  readonly from?: string | null
+  readonly until?: string
 }
 
 /**
  * spool-full: the oldest gave way (`edge.spool.whenFull: drop-oldest`). socket: the kernel's buffer of a UDP socket was
  * full. file-gone: a file was removed or cut, and what it held by then beyond `first` was never read (perhaps nothing). spool-torn: the end of the spool was damaged.
- * sender: whoever sent the lines says so.
+ * sender: whoever sent the lines says so. not-running: datagrams found no collector, or one that was killed before it had kept them.
  */
-export type DroppedReason = 'spool-full' | 'socket' | 'file-gone' | 'spool-torn' | 'sender'
+export type DroppedReason = 'spool-full' | 'socket' | 'file-gone' | 'spool-torn' | 'sender' | 'not-running'

@@ -34,7 +34,8 @@ export function lossesIn(content: Buffer, from: number): Losses {
 }
 
 function add(losses: Map<string, Loss>, loss: Loss): void {
-  const key = `${loss.reason} ${loss.source}@${loss.epoch}`
+  // What a collector missed after an epoch has no end; joined with what it missed in it, it would cover all of the epoch.
+  const key = `${loss.reason} ${loss.source}@${loss.epoch} ${loss.end === null}`
   const known = losses.get(key)
   losses.set(key, known === undefined ? loss : joined(known, loss))
 }
@@ -42,7 +43,15 @@ function add(losses: Map<string, Loss>, loss: Loss): void {
 function joined(one: Loss, other: Loss): Loss {
   const end = one.end === null || other.end === null ? null : Math.max(one.end, other.end)
   const lines = one.lines === null || other.lines === null ? null : one.lines + other.lines
-  return { ...one, first: Math.min(one.first, other.first), end, lines }
+  return { ...one, first: Math.min(one.first, other.first), end, lines, ...joinedTimes(one, other) }
+}
+
+/** ISO times of one form: their order is that of their characters. */
+export function joinedTimes(one: Loss, other: Loss): Pick<Loss, 'from' | 'until'> {
+  if (one.until === undefined || other.until === undefined) return {}
+  const [from = null] = one.from == null || other.from == null ? [] : [one.from, other.from].sort()
+  const [, until] = [one.until, other.until].sort() as [string, string]
+  return { from, until }
 }
 
 /** Which lines stood there nobody can say any more. */
@@ -53,8 +62,8 @@ export function tornLoss({ segment, from, bytes }: Torn, source: string): Loss {
 function droppedIn({ value }: RecordToPublish): Loss | null {
   const text = Buffer.from(value.buffer, value.byteOffset, Math.min(value.length, DROPPED.length)).toString('latin1')
   if (text !== DROPPED) return null
-  const { reason, source, epoch, first, end, lines } = JSON.parse(Buffer.from(value).toString()) as DroppedRow
-  return { reason, source, epoch, first, end, lines }
+  const { v, kind, time, ...loss } = JSON.parse(Buffer.from(value).toString()) as DroppedRow
+  return loss
 }
 
 const DROPPED = '{"v":1,"kind":"dropped",'

@@ -63,6 +63,7 @@ export class Spool {
   #savedAtMs = Number.NEGATIVE_INFINITY
   #wake: (() => void) | null = null
   #closed = false
+  #isFlushed = true
 
   private constructor(options: SpoolOptions, segments: Segment[], shipped: Place) {
     this.#options = options
@@ -107,6 +108,18 @@ export class Spool {
       this.#waitingBytes += frame.length
       this.#writing ??= this.#write()
     })
+  }
+
+  /** Resolves when everything that was kept before is flushed to the disk: false when that cannot be said. Rejects when the disk refuses. */
+  async flush(): Promise<boolean> {
+    await this.#writing
+    if (this.#isFlushed) return true
+    if (this.#closed) return false
+    const outcome = await new Promise<Appended>((done, fail) => {
+      this.#waiting.push({ frame: NOTHING, durable: true, done, fail })
+      this.#writing ??= this.#write()
+    })
+    return outcome === 'kept'
   }
 
   /** What comes next after what was taken before; null when there is nothing. */
@@ -189,6 +202,7 @@ export class Spool {
     const segment = this.#segments.at(-1)!
     const file = this.#file!
     let written = 0
+    this.#isFlushed = false
     try {
       while (written < bytes.length) {
         const { bytesWritten } = await file.write(bytes, written, bytes.length - written, segment.bytes + written)
@@ -201,6 +215,7 @@ export class Spool {
       throw thrown
     }
     segment.bytes += bytes.length
+    this.#isFlushed = mustFlush
   }
 
   async #makeRoom(bytes: number): Promise<boolean> {
@@ -287,6 +302,7 @@ export class Spool {
   }
 }
 
+const NOTHING = Buffer.alloc(0)
 const SEGMENT_BYTES = 16 * 1024 * 1024
 /** Received and not written yet: the disk is slower than what comes. */
 const WAITING_BYTES_MAX = 16 * 1024 * 1024
