@@ -27,7 +27,7 @@ npm run bench -- promises [--rounds N] [--seconds N]
 npm run bench -- doors [--seconds N]
 npm run bench -- watchers [--tasks N]
 npm run bench -- edge-lines [--broker kafka] [--tasks LINES]
-npm run bench -- edge-nginx [--rounds N] [--seconds N]
+npm run bench -- edge-nginx [--rounds N] [--seconds N] [--only gateways]
 npm run bench -- edge-collected [--rounds N] [--seconds N]
 npm run bench -- edge-age [--seconds N]
 npm run bench -- edge-queries [--tasks ROWS]
@@ -46,7 +46,7 @@ watchers    what those who follow tasks cost, and how soon they hear
 event-producer, event-consumer
             events of a service, beside clients of Kafka by themselves
 edge-lines  lines of an access log into a log, beside kcat -P
-edge-nginx  what an access log costs nginx, by road
+edge-nginx  what an access log costs nginx, by road; with real gateways, or where it is itself the limit
 edge-collected
             the same on a machine with the collector and Kafka, together
 edge-queries
@@ -103,7 +103,7 @@ async function run(): Promise<boolean> {
       seconds: count('seconds', values.seconds ?? SECONDS_DEFAULT),
     }
     if (name === 'promises') return promisesCost(rounds)
-    if (name === 'edge-nginx') return edgeNginx(rounds)
+    if (name === 'edge-nginx') return edgeNginx({ ...rounds, gateways: values.only === 'gateways' })
     if (name === 'edge-collected') {
       await requireNginx()
       return edgeCollected(rounds)

@@ -2,33 +2,41 @@ import { execFileSync } from 'node:child_process'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { loadavg } from 'node:os'
+import { startForebay } from '../e2e/forebay.ts'
 import { requireCommand } from '../scripts/rig/debian.ts'
 import { type GeneratedNginx, type GeneratedNginxOptions, startGeneratedNginx } from '../scripts/rig/nginx.ts'
 import { freePort, startProcess } from '../scripts/rig/process.ts'
 import { store } from './compare.ts'
+import { runWrk } from './load/wrk.ts'
 import { describeMachine } from './machine.ts'
 import { cpuMs } from './process-figures.ts'
 
 export interface EdgeNginxOptions {
   readonly rounds: number
   readonly seconds: number
+  /** Behind nginx stand two real gateways that keep tasks, and not an answer that costs nothing: as it is where people run it. */
+  readonly gateways: boolean
 }
 
 /**
  * What each way of logging costs nginx, beside the same nginx without a log. wrk asks through the configuration that
- * `forebay nginx` prints for a gateway; another nginx plays that, and takes what Lua sends. True when the file costs less than
- * `FILE_COST_MOST` of the throughput.
+ * `forebay nginx` prints for a gateway; another nginx plays that, and takes what Lua sends, unless real gateways are asked for.
+ * True when the file costs less than `FILE_COST_MOST` of the throughput.
  */
-export async function edgeNginx({ rounds, seconds }: EdgeNginxOptions): Promise<boolean> {
+export async function edgeNginx({ rounds, seconds, gateways }: EdgeNginxOptions): Promise<boolean> {
   for (const [command, debianPackage] of PACKAGES) await requireCommand(command, debianPackage)
   const machine = describeMachine()
   const sink = createSocket('udp4').bind(0, '127.0.0.1')
   await once(sink, 'listening')
   const backPort = await freePort()
-  await using back = await startBack(backPort)
+  await using stack = new AsyncDisposableStack()
+  stack.use(await startBack(backPort))
   const address = `127.0.0.1:${backPort}`
+  const scene = gateways ? await realGateways(stack) : answerOf(address)
   const roads: Readonly<Record<string, GeneratedNginxOptions>> = {
     off: { flags: ['--access-log', 'off'] },
+    // Nothing differs: what these two differ by is this machine's own unrest.
+    'off, too': { flags: ['--access-log', 'off'] },
     file: {},
     syslog: { flags: ['--access-log', 'off', '--syslog', `127.0.0.1:${sink.address().port}`] },
     lua: { lua: true, flags: ['--access-log', 'off', '--collector', address] },
@@ -36,28 +44,27 @@ export async function edgeNginx({ rounds, seconds }: EdgeNginxOptions): Promise<
   const sides: Side[] = []
   try {
     for (const [name, options] of Object.entries(roads)) {
-      const nginx = await startGeneratedNginx([{ http: address, grpc: '127.0.0.1:9' }], options)
+      const nginx = await startGeneratedNginx(scene.gateways, options)
       sides.push({ name, nginx, worker: workerOf(nginx.pid) })
-      await load(sides.at(-1)!, 1)
+      await load(scene, sides.at(-1)!, 1)
     }
     const samples: Sample[] = []
     for (let round = 0; round < rounds; round++) {
       const turns = [...sides.slice(round % sides.length), ...sides.slice(0, round % sides.length)]
-      for (const side of turns) samples.push({ round, ...(await load(side, seconds)) })
+      for (const side of turns) samples.push({ round, ...(await load(scene, side, seconds)) })
     }
     const figures = Object.keys(roads).map((road) => figuresOf(road, samples))
     for (const one of figures) {
       console.log(
-        `${one.road.padEnd(7)} ${one.perSecond.toFixed(0).padStart(7)}/s (${percent(one.throughput)})  ${one.cpuMicros.toFixed(1)} µs of CPU a request (${percent(one.cpu)})`,
+        `${one.road.padEnd(9)} ${one.perSecond.toFixed(0).padStart(7)}/s (${percent(one.throughput)})  ${one.cpuMicros.toFixed(1)} µs of CPU a request (${percent(one.cpu)})`,
       )
     }
     const goalHolds = figures.find(({ road }) => road === 'file')!.throughput > 1 - FILE_COST_MOST
-    await store('edge-nginx', { machine, seconds, loadBefore: loadavg()[0], figures, samples })
+    await store('edge-nginx', { machine, seconds, gateways, loadBefore: loadavg()[0], figures, samples })
     return goalHolds
   } finally {
     for (const { nginx } of sides) await nginx.stop()
     sink.close()
-    await back.stop()
   }
 }
 
@@ -110,15 +117,45 @@ function median(values: readonly number[]): number {
 
 const percent = (ratio: number) => `${ratio >= 1 ? '+' : ''}${((ratio - 1) * 100).toFixed(1)} %`
 
-async function load({ name, nginx, worker }: Side, seconds: number): Promise<Omit<Sample, 'round'>> {
+async function load(scene: Scene, { name, nginx, worker }: Side, seconds: number): Promise<Omit<Sample, 'round'>> {
   const before = cpuMs(worker)
-  const args = ['-t1', `-c${CONNECTIONS}`, `-d${seconds}s`, `${nginx.url}/v1/tasks/0123456789?wait=1`]
-  const wrk = startProcess({ name: 'wrk', command: 'wrk', args })
-  const [, count, took] = await wrk.line(/(\d+) requests in ([\d.]+)s/, (seconds + 30) * 1_000)
-  await wrk.exited
-  if (/Non-2xx|Socket errors/.test(wrk.output())) throw new Error(wrk.output())
-  const requests = Number(count)
-  return { road: name, perSecond: requests / Number(took), cpuMicros: ((cpuMs(worker) - before) * 1_000) / requests }
+  const { requests, perSecond } = await scene.ask(nginx.url, seconds)
+  return { road: name, perSecond, cpuMicros: ((cpuMs(worker) - before) * 1_000) / requests }
+}
+
+interface Scene {
+  readonly gateways: readonly { readonly http: string; readonly grpc: string }[]
+  ask(url: string, seconds: number): Promise<{ readonly requests: number; readonly perSecond: number }>
+}
+
+/** As much as nginx can do. */
+function answerOf(http: string): Scene {
+  return {
+    gateways: [{ http, grpc: '127.0.0.1:9' }],
+    async ask(url, seconds) {
+      const args = ['-t1', `-c${CONNECTIONS}`, `-d${seconds}s`, `${url}/v1/tasks/0123456789?wait=1`]
+      const wrk = startProcess({ name: 'wrk', command: 'wrk', args })
+      const [, count, took] = await wrk.line(/(\d+) requests in ([\d.]+)s/, (seconds + 30) * 1_000)
+      await wrk.exited
+      if (/Non-2xx|Socket errors/.test(wrk.output())) throw new Error(wrk.output())
+      return { requests: Number(count), perSecond: Number(count) / Number(took) }
+    },
+  }
+}
+
+/** POSTs that are kept, on the embedded logs of two gateways; nobody works on them. */
+async function realGateways(stack: AsyncDisposableStack): Promise<Scene> {
+  const config = { queues: { bench: {} } }
+  const running = [stack.use(await startForebay({ config })), stack.use(await startForebay({ config }))]
+  return {
+    gateways: running.map(({ url, grpc }) => ({ http: url.replace('http://', ''), grpc })),
+    async ask(url, seconds) {
+      const options = { connections: CONNECTIONS, seconds, status: 202, prefer: null }
+      const answers = await runWrk({ url: `${url}/v1/queues/bench/tasks`, ...options })
+      if (answers.wrong + answers.socketErrors > 0) throw new Error(JSON.stringify(answers))
+      return { requests: answers.requests, perSecond: answers.requests / answers.seconds }
+    },
+  }
 }
 
 /** Answers as a gateway would, and takes rows as a collector would, at the least cost. */
