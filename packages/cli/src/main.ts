@@ -1,20 +1,7 @@
 #!/usr/bin/env node
 import { ForebayError } from '@forebay/protocol'
 import { Command, CommanderError } from 'commander'
-import { registerConfig } from './commands/config.ts'
-import { registerDead } from './commands/dead.ts'
-import { registerDoctor } from './commands/doctor.ts'
-import { registerEvents } from './commands/events.ts'
-import { registerInit } from './commands/init.ts'
-import { registerKeys } from './commands/keys.ts'
-import { registerLogs } from './commands/logs.ts'
-import { registerNginx } from './commands/nginx.ts'
-import { registerParked } from './commands/parked.ts'
-import { registerQueues } from './commands/queues.ts'
-import { registerStore } from './commands/store.ts'
-import { registerTasks } from './commands/tasks.ts'
-import { registerUp } from './commands/up.ts'
-import { registerWebhooks } from './commands/webhooks.ts'
+import { registerCommands } from './command-list.ts'
 import type { Context } from './context.ts'
 import { readEnvironment } from './environment.ts'
 import { CommandError, EXIT, type ExitCode, exitCodeOf } from './exit-codes.ts'
@@ -48,13 +35,13 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 process.on('uncaughtException', crash)
 
 try {
-  await program().parseAsync()
+  await (await program()).parseAsync()
 } catch (error) {
   exitCode = report(error)
 }
 process.exitCode = exitCode
 
-function program(): Command {
+async function program(): Promise<Command> {
   const forebay = new Command('forebay')
     .description('Turns requests into durable work and brings the answers back.')
     .version(VERSION)
@@ -62,20 +49,7 @@ function program(): Command {
     .showHelpAfterError('(--help shows the flags and examples)')
     .exitOverride()
     .addHelpText('after', EXAMPLES)
-  registerUp(forebay, context)
-  registerTasks(forebay, context)
-  registerParked(forebay, context)
-  registerDead(forebay, context)
-  registerWebhooks(forebay, context)
-  registerEvents(forebay, context)
-  registerLogs(forebay, context)
-  registerQueues(forebay, context)
-  registerStore(forebay, context)
-  registerConfig(forebay, context)
-  registerInit(forebay, context)
-  registerKeys(forebay, context)
-  registerDoctor(forebay, context)
-  registerNginx(forebay, context)
+  await registerCommands(forebay, context, process.argv[2])
   return forebay
 }
 
