@@ -64,13 +64,15 @@ export interface AccessRow {
   readonly tags?: Readonly<Record<string, unknown>>
 }
 
-/** A line that is no JSON object, or nothing of the format it should have, with its bytes as they came. Never redacted: nobody can say what is in it. */
+/** A line that is no JSON object, or nothing of the format it should have, with its bytes as they came, but for secrets that could be seen in them. */
 export interface UndecodableRow {
   readonly v: typeof ROW_VERSION
   readonly kind: 'undecodable'
   /** When the collector read it. */
   readonly time: string
   readonly reason: UndecodableReason
+  /** Something was taken out of `bytes`, and stands there as `[redacted]`. What `fb-sequence` says is of the line as it came. */
+  readonly redacted?: true
   /** Base64. */
   readonly bytes: string
   /** A line of more than 256 KiB comes in several rows: whether this one goes on with what the row before it began. */

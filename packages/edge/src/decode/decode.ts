@@ -7,6 +7,7 @@ import { type JsonLine, normalise, readJsonLine } from './json-line.ts'
 import { readLogLine } from './log-line.ts'
 import { type QuickNginx, quickNginx } from './nginx-quick.ts'
 import type { Redaction } from './redaction.ts'
+import { SecretHider } from './secret-hider.ts'
 import { undecodable } from './undecodable.ts'
 
 /**
@@ -39,6 +40,7 @@ export class Decoder {
   readonly #source: RecordHeader
   /** Whose lines they are where they don't say: what stands before the first '/' of a sender's name. */
   readonly #service: string
+  readonly #hider: SecretHider
   /** What comes next goes on with a line of which a part has been written already. */
   #within: boolean
   readonly counts: DecodeCounts = { lines: 0, undecodable: 0 }
@@ -50,6 +52,7 @@ export class Decoder {
     this.#quick = options.format === 'json' ? quickNginx(options.redaction) : null
     this.#source = sourceHeader(source, epoch)
     this.#service = source.includes(':') ? '' : source.split('/')[0]!
+    this.#hider = new SecretHider(options.redaction)
     this.#within = within
   }
 
@@ -156,7 +159,7 @@ export class Decoder {
   ): void {
     this.counts.undecodable++
     const time = new Date(this.#options.clock.wallMs()).toISOString()
-    this.#push(undecodable(bytes, reason, time, continues), first, end, into)
+    this.#push(undecodable(bytes, reason, time, continues, this.#hider), first, end, into)
   }
 
   #push(value: Buffer, first: number, end: number, into: RecordToPublish[]): void {

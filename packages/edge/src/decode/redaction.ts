@@ -30,6 +30,8 @@ export interface Redaction {
   members(value: object): boolean
   /** Whether a member of this name is secret. */
   hides(name: string): boolean
+  /** The same of a parameter of a query. */
+  hidesParameter(name: string): boolean
 }
 
 export function createRedaction({ parameters, client, members }: RedactOptions): Redaction {
@@ -49,6 +51,7 @@ export function createRedaction({ parameters, client, members }: RedactOptions):
     keepsClient: client === 'keep',
     members: (value) => members.length > 0 && hideMembers(value, isSecretMember, 0),
     hides: isSecretMember,
+    hidesParameter: (name) => isSecretParameter(name, secretParameters),
   }
 }
 
@@ -78,11 +81,15 @@ function redactQuery(text: string, secret: ReadonlySet<string> | null): string {
     const equals = part.indexOf('=')
     if (equals < 0 || equals === part.length - 1) continue
     const name = part.slice(0, equals)
-    if (secret !== null && !secret.has(plainName(decoded(name)))) continue
+    if (!isSecretParameter(name, secret)) continue
     parts[index] = `${name}=${REDACTED}`
     changed = true
   }
   return changed ? parts.join('&') : text
+}
+
+function isSecretParameter(name: string, secret: ReadonlySet<string> | null): boolean {
+  return secret === null || secret.has(plainName(decoded(name)))
 }
 
 /** Servers read %74oken as token, so we do. */

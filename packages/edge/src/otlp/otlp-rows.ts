@@ -2,6 +2,7 @@ import type { Clock } from '@forebay/broker'
 import { ForebayError } from '@forebay/protocol'
 import { isTellable, logRowOf, timeOfNanos } from '../decode/log-fields.ts'
 import type { Redaction } from '../decode/redaction.ts'
+import { SecretHider } from '../decode/secret-hider.ts'
 import { undecodable } from '../decode/undecodable.ts'
 import type { LogRow } from '../log-row.ts'
 import type { OtlpAround, OtlpFields, OtlpRecord } from './otlp-record.ts'
@@ -27,6 +28,7 @@ export const ROWS_BYTES_MAX = 12 * 1024 * 1024
  */
 export function otlpRows(records: Iterable<OtlpRecord>, redaction: Redaction, clock: Clock): OtlpRows {
   const values: Buffer[] = []
+  const hider = new SecretHider(redaction)
   const receivedMs = clock.wallMs()
   const receivedAt = new Date(receivedMs).toISOString()
   let count = 0
@@ -44,14 +46,14 @@ export function otlpRows(records: Iterable<OtlpRecord>, redaction: Redaction, cl
     }
     if (one.kind === 'odd') {
       odd++
-      cut(one.bytes, values, (piece, continues) => undecodable(piece, one.reason, receivedAt, continues))
+      cut(one.bytes, values, (piece, continues) => undecodable(piece, one.reason, receivedAt, continues, hider))
       continue
     }
     const value = Buffer.from(JSON.stringify(rowOf(one.record, one.around, redaction, receivedAt)))
     if (value.length <= ROW_BYTES_MAX) values.push(value)
     else {
       odd++
-      cut(value, values, (piece, continues) => undecodable(piece, 'too-long', receivedAt, continues))
+      cut(value, values, (piece, continues) => undecodable(piece, 'too-long', receivedAt, continues, hider))
     }
   }
   return { values, records: count, odd }
