@@ -1,6 +1,6 @@
 import { mkdir, open, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { flushFolder } from '../durable-file.ts'
+import { flushFolder } from '@forebay/broker/durable-file'
 import { frameEnd } from './frame.ts'
 
 /** One file of a spool. */

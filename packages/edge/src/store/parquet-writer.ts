@@ -1,7 +1,7 @@
 import { mkdir, open, rename, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { DuckDBConnection } from '@duckdb/node-api'
-import { flushFolder } from '../durable-file.ts'
+import { flushFolder } from '@forebay/broker/durable-file'
 import type { LogFile } from './catalogue.ts'
 import { type Duck, sqlText } from './duck.ts'
 import { type Column, type ColumnType, TABLE_OF_KIND, TABLES, type Table, type TableName } from './tables.ts'

@@ -1,7 +1,7 @@
 import { type FileHandle, mkdir, open, readFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { crc32 } from 'node:zlib'
-import { codeOf, flushFolder } from '../durable-file.ts'
+import { codeOf, flushFolder } from '@forebay/broker/durable-file'
 
 export type FoundNote = { readonly state: 'none' | 'damaged' } | { readonly state: 'found'; readonly text: string }
 

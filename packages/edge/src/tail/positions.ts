@@ -1,8 +1,8 @@
 import { mkdir } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Clock, Timer } from '@forebay/broker'
+import { readIfThere, writeDurably } from '@forebay/broker/durable-file'
 import { ForebayError } from '@forebay/protocol'
-import { readIfThere, writeDurably } from '../durable-file.ts'
 
 /** How far one file has come, of one path: the one that is there, or one that was rotated away. */
 export interface SavedGeneration {

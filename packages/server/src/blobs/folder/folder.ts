@@ -1,14 +1,15 @@
 import { hash } from 'node:crypto'
 import { link, mkdir, readdir, rm, rmdir, stat, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { codeOf, flushFolder, writeWhole } from '@forebay/broker/durable-file'
 import { ForebayError } from '@forebay/protocol'
 import type { BlobRef } from '../../task.ts'
 import { blobDamaged, blobMissing, blobsClosed, blobUnavailable } from '../blob-errors.ts'
 import type { BlobCapabilities, BlobStore, SweptBlobs } from '../blob-store.ts'
 import { isWhatItNames, refOf } from '../digest.ts'
 import { newestFirst, Periods } from '../periods.ts'
-import { codeOf, flushFolder, isThere, readOfLength, writeDurably } from './durable-file.ts'
 import { type FolderBlobsOptions, type ResolvedFolderBlobs, resolveFolderBlobs } from './options.ts'
+import { isThere, readOfLength } from './read-blob.ts'
 
 /**
  * Blobs as files: `<dir>/<period>/<sha256>`, pins as hard links in `<dir>/pinned/<sha256>/`, what is being written in
@@ -134,7 +135,7 @@ class FolderBlobs implements BlobStore {
       try {
         const there = await readOfLength(path, ref.bytes)
         if (there === null || Buffer.compare(there, bytes) !== 0) {
-          await writeDurably(join(dir, TEMPORARY, this.#newName()), path, bytes)
+          await writeWhole(join(dir, TEMPORARY, this.#newName()), path, bytes)
         }
         return await flushFolder(folder)
       } catch (thrown) {
