@@ -66,6 +66,31 @@ test('rows of every kind are there once, whoever brings them and however often, 
   await Promise.all(engines.map((one) => one.close()))
 })
 
+test('tables of a version that knew fewer columns get them, with their rows and views', async () => {
+  const schema = 'logs_older'
+  const time = new Date(clock.wallMs()).toISOString()
+  const older = await engine(schema)
+  const row = { kind: 'dropped', time, reason: 'socket', first: 1, end: 1, lines: 3 }
+  await older.keep([incoming(JSON.stringify(row), 0)])
+  await older.close()
+  const admin = new pg.Client(server.url)
+  await admin.connect()
+  await admin.query(`DROP VIEW ${schema}.dropped;
+    ALTER TABLE ${schema}.dropped_rows DROP COLUMN lost_from, DROP COLUMN lost_until;
+    CREATE VIEW ${schema}.dropped AS
+      SELECT time, reason, lost_first, lost_end, lines, source, epoch, first_byte, end_byte FROM ${schema}.dropped_rows`)
+  await admin.end()
+  const [one, other] = await Promise.all([engine(schema), engine(schema)])
+  const missed = { ...row, reason: 'not-running', end: null, lines: null, from: time, until: time }
+  await Promise.all([one.keep([incoming(JSON.stringify(missed), 1)]), other.keep([incoming(lineNow(), 2)])])
+  const told = `${time.replace(/\.?0*Z$/, '')}Z`
+  assert.deepEqual(await query(schema, 'SELECT reason, lines, lost_from, lost_until FROM dropped ORDER BY reason'), [
+    ['not-running', null, told, told],
+    ['socket', 3, null, null],
+  ])
+  await Promise.all([one.close(), other.close()])
+})
+
 test('late rows have their own day; whole days go when they are over, and the oldest when it is too much', async () => {
   const schema = 'logs_days'
   const day = 86_400_000

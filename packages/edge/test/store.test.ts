@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict'
+import { globSync } from 'node:fs'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { EDGE_TOPIC } from '@forebay/edge'
 import { LOGS_GROUP } from '@forebay/edge/store'
+import { loadDuck, openDuck, sqlText } from '../src/store/duck.ts'
 import { accessLine, openLog, temporaryFolder } from './edge-rig.ts'
-import { asRecords, lineNow, query, queryUntil, startStore } from './store-rig.ts'
+import { asRecords, lineNow, query, queryUntil, startStore, storeFolder } from './store-rig.ts'
 
 test('rows come out as they went in, with their types, a moment after they were published', async () => {
   using folder = temporaryFolder()
@@ -91,3 +94,39 @@ test('each kind has its table; what is no document of any is kept as it came', a
   await store.stop()
   await broker.close()
 })
+
+test('files of a version that knew fewer columns are read beside newer ones', async () => {
+  using folder = temporaryFolder()
+  const broker = await openLog(folder.path)
+  await using closing = new AsyncDisposableStack()
+  closing.defer(() => broker.close())
+  closing.use(await startStore(folder.path, broker))
+  const row = { v: 1, kind: 'dropped', time: '2026-11-21T13:00:00Z', reason: 'socket', first: 7, end: 7, lines: 12 }
+  await broker.publish(asRecords([JSON.stringify(row)]))
+  await queryUntil(folder.path, 'FROM dropped', (rows) => rows.length === 1)
+  const files = globSync(join(storeFolder(folder.path), 'parquet', 'dropped', '*', '*.parquet'))
+  assert.equal(files.length, 1)
+  await withoutColumns(files[0]!, 'lost_from, lost_until')
+  const asked = 'SELECT reason, lines, lost_from, lost_until FROM dropped ORDER BY reason'
+  assert.deepEqual(await query(folder.path, asked), [['socket', 12, null, null]])
+  const from = '2026-11-21T13:00:01.253Z'
+  const until = '2026-11-21T13:00:04.107Z'
+  const missed = { ...row, reason: 'not-running', end: null, lines: null, from, until }
+  await broker.publish(asRecords([JSON.stringify(missed)]))
+  assert.deepEqual(await queryUntil(folder.path, asked, (rows) => rows.length === 2), [
+    ['not-running', null, from, until],
+    ['socket', 12, null, null],
+  ])
+})
+
+async function withoutColumns(path: string, columns: string): Promise<void> {
+  const { instance, connection } = await openDuck(await loadDuck(), {
+    threads: 1,
+    memoryBytes: 2 ** 28,
+    spillDir: path,
+  })
+  await connection.run(`CREATE TABLE kept AS SELECT * EXCLUDE (${columns}) FROM read_parquet(${sqlText(path)})`)
+  await connection.run(`COPY kept TO ${sqlText(path)} (FORMAT parquet)`)
+  connection.closeSync()
+  instance.closeSync()
+}

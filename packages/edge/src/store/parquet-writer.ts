@@ -238,6 +238,7 @@ function selectedValue(table: TableName, { member, type }: Column): string {
   if (table === 'others' && member === 'document') return 'document'
   if (type === 'json') return `d.${member}::VARCHAR`
   if (type !== 'time') return `d."${member}"`
-  const said = `TRY_CAST(d.${member} AS TIMESTAMPTZ)`
-  return `CASE WHEN isfinite(${said}) THEN ${said} AT TIME ZONE 'UTC' ELSE make_timestamp(record_ms * 1000) END`
+  const said = `TRY_CAST(d."${member}" AS TIMESTAMPTZ)`
+  const otherwise = member === 'time' ? 'make_timestamp(record_ms * 1000)' : 'NULL'
+  return `CASE WHEN isfinite(${said}) THEN ${said} AT TIME ZONE 'UTC' ELSE ${otherwise} END`
 }

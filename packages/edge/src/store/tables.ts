@@ -5,6 +5,8 @@
 export interface Table {
   readonly name: TableName
   readonly columns: readonly Column[]
+  /** Stores that were made before these have been there go on, and get them. */
+  readonly addedColumns: readonly Column[]
 }
 
 export type TableName = 'access' | 'undecodable' | 'dropped' | 'others' | 'logs' | 'task_records' | 'events'
@@ -54,7 +56,11 @@ export const TABLES: readonly Table[] = [
     tags: 'json',
   }),
   table('undecodable', { time: 'time', reason: 'text', bytes: 'text', continues: 'boolean' }),
-  table('dropped', { time: 'time', reason: 'text', first: 'integer', end: 'integer', lines: 'integer' }),
+  table(
+    'dropped',
+    { time: 'time', reason: 'text', first: 'integer', end: 'integer', lines: 'integer' },
+    { from: 'time', until: 'time' },
+  ),
   table('logs', {
     time: 'time',
     severity: 'integer',
@@ -107,14 +113,17 @@ export const TABLE_OF_KIND: Readonly<Record<string, TableName>> = {
   log: 'logs',
 }
 
-function table(name: TableName, members: Readonly<Record<string, ColumnType>>): Table {
-  const columns = Object.entries(members).map(([member, type]) => ({ name: columnName(member), type, member }))
-  return { name, columns }
+type Members = Readonly<Record<string, ColumnType>>
+
+function table(name: TableName, members: Members, added: Members = {}): Table {
+  const columnsOf = (given: Members) =>
+    Object.entries(given).map(([member, type]) => ({ name: columnName(member), type, member }))
+  return { name, columns: columnsOf({ ...members, ...added }), addedColumns: columnsOf(added) }
 }
 
-/** `end` and `offset` are words of SQL. */
+/** `end`, `from` and `offset` are words of SQL. */
 function columnName(member: string): string {
-  if (member === 'end' || member === 'first') return `lost_${member}`
+  if (/^(first|end|from|until)$/.test(member)) return `lost_${member}`
   if (member === 'offset') return 'log_offset'
   if (member === 'partition') return 'log_partition'
   return member.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)

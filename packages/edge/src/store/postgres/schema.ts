@@ -17,9 +17,16 @@ export function partitionOf(schema: string, table: TableName, day: string): stri
   return `${rowsTable(schema, table)}_${day.replaceAll('-', '')}`
 }
 
-/** Makes what is missing. Processes that start together do it one after the other. */
+/** Makes what is missing, also of a schema that an older version made. Processes that start together do it one after the other. */
 export async function makeSchema(client: pg.ClientBase, schema: string): Promise<void> {
-  const { rows } = await client.query('SELECT to_regclass($1) IS NOT NULL AS there', [`${schema}.attempts`])
+  const added = TABLES.flatMap(({ name, addedColumns }) => addedColumns.map((column) => [name, column.name] as const))
+  const { rows } = await client.query(
+    `SELECT to_regclass($1) IS NOT NULL AND NOT EXISTS (
+       SELECT FROM unnest($2::text[], $3::text[]) AS added (name, wanted) LEFT JOIN pg_attribute
+         ON attrelid = to_regclass('${schema}.' || name) AND attname = wanted AND NOT attisdropped
+       WHERE attname IS NULL) AS there`,
+    [`${schema}.attempts`, added.map(([name]) => name), added.map(([, column]) => column)],
+  )
   if (!(rows as { there: boolean }[])[0]!.there) await makeTables(client, schema)
   await grantReading(client, schema)
 }
@@ -28,7 +35,8 @@ function makeTables(client: pg.ClientBase, schema: string): Promise<void> {
   return underLock(
     client,
     schema,
-    `CREATE SCHEMA IF NOT EXISTS ${schema};
+    `SET LOCAL lock_timeout = '${LOCK_TIMEOUT_MS}ms';
+    CREATE SCHEMA IF NOT EXISTS ${schema};
     CREATE TABLE IF NOT EXISTS ${schema}.places (
       source text COLLATE "C" PRIMARY KEY, bounds bigint[] NOT NULL, seen timestamptz NOT NULL
     );
@@ -101,6 +109,8 @@ export const PLACE_TYPES: readonly (readonly [name: string, type: string])[] = P
   name.endsWith('_byte') ? 'bigint' : 'text',
 ])
 
+/** To give a table another column one must wait for queries, and writers would wait behind; it is tried again soon. */
+const LOCK_TIMEOUT_MS = 2_000
 /** Of advisory locks: 'fblg' as a number. */
 export const LOCK_CLASS = 0x66626c67
 /** What views leave out, as settings `forebay_logs.NAME`: by time of the row, and by the transaction that wrote it. */
@@ -116,14 +126,21 @@ const TYPES: Readonly<Record<ColumnType, string>> = {
 }
 
 /** `batch` is the transaction that wrote the row: whoever tails asks for those that have ended since. */
-function tableOf(schema: string, { name, columns }: Table): string {
+function tableOf(schema: string, { name, columns, addedColumns }: Table): string {
   const rows = rowsTable(schema, name)
-  const all = [...columns.map((column) => [column.name, postgresType(column)] as const), ...PLACE_TYPES]
+  const typed = (some: readonly Column[]) => some.map((column) => [column.name, postgresType(column)] as const)
+  const original = columns.filter((column) => !addedColumns.some((added) => added.name === column.name))
+  // A view that is there takes columns only behind those it has.
+  const all = [...typed(original), ...PLACE_TYPES, ...typed(addedColumns)]
+  const add = typed(addedColumns).map(
+    ([column, type]) => `ALTER TABLE ${rows} ADD COLUMN IF NOT EXISTS ${column} ${type};`,
+  )
   return `
     CREATE TABLE IF NOT EXISTS ${rows} (
       ${all.map(([column, type]) => `${column} ${type}`).join(', ')},
       day date NOT NULL, batch bigint NOT NULL DEFAULT pg_current_xact_id()::text::bigint
     ) PARTITION BY RANGE (day);
+    ${add.join('\n')}
     CREATE INDEX IF NOT EXISTS ${name}_rows_time ON ${rows} USING brin (time) WITH (autosummarize = on);
     CREATE INDEX IF NOT EXISTS ${name}_rows_batch ON ${rows} (batch);
     CREATE OR REPLACE VIEW ${schema}.${name} AS

@@ -26,7 +26,14 @@ export function selectOf(table: Table, files: readonly LogFile[], dir: string, s
   const paths = files.map((file) => sqlText(parquetPath(dir, file))).join(', ')
   const where = sinceMs === undefined ? '' : ` WHERE time >= make_timestamp(${sinceMs * 1000})`
   const typed = columns.map(([name, type]) => (type === 'JSON' ? `${name}::JSON AS ${name}` : name))
-  return `SELECT ${typed.join(', ')} FROM read_parquet([${paths}], union_by_name = true)${where}`
+  return `SELECT ${typed.join(', ')} FROM ${withAdded(table, `read_parquet([${paths}], union_by_name = true)`)}${where}`
+}
+
+/** Perhaps all of the files are older than a column. */
+function withAdded({ addedColumns }: Table, files: string): string {
+  if (addedColumns.length === 0) return files
+  const added = addedColumns.map((column) => `NULL::${duckType(column)} AS ${column.name}`)
+  return `(SELECT ${added.join(', ')} WHERE false UNION ALL BY NAME SELECT * FROM ${files})`
 }
 
 /** What several records say of one task. */
