@@ -96,7 +96,7 @@ SELECT
   toUInt64OrZero(place[1]) AS first,
   toUInt64OrZero(place[2]) AS end,
   if(kind = 'dropped', concat(time, ' ', reason, ' ', toString(end), ' ', toString(lines)), '') AS told,
-  * REPLACE (parseDateTime64BestEffortOrZero(time, 3, 'UTC') AS time)
+  COLUMNS('^[a-z]') REPLACE (parseDateTime64BestEffortOrZero(time, 3, 'UTC') AS time)
 FROM edge_queue
 WHERE _error = '' AND has(_headers.name, 'fb-source');
 
