@@ -91,7 +91,7 @@ test('a port that is taken is named with its owner and a free one', async () => 
   await once(holder, 'listening')
   const { port } = holder.address() as { port: number }
   try {
-    for (const key of ['http.listen', 'grpc.listen']) {
+    for (const key of ['http.listen', 'grpc.listen', 'edge.http.listen']) {
       const args = ['up', ...FREE_PORTS, '--set', `${key}=127.0.0.1:${port}`]
       const { code, stderr } = await forebay(args, { cwd: folder.path })
       assert.equal(code, 1, stderr)

@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import type { Broker, Clock, Random, TopicSpec } from '@forebay/broker'
+import { openSqliteFile, type SqliteFile } from '@forebay/broker/embedded'
 import { createRedaction } from './decode/redaction.ts'
 import { EdgeHttpDoor } from './http/http-door.ts'
 import { BodyRoom } from './http/read-body.ts'
@@ -50,7 +51,10 @@ export function edgeTopics(
   return [...new Set([topic, logsTopic, ...produce])].map((name) => ({ name, ...kept }))
 }
 
-/** Starts whatever the options name. Throws what stands in the way, with everything closed again. */
+/**
+ * Starts whatever the options name. Throws what stands in the way, with everything closed again; DATA_IN_USE where another
+ * collector has the folder.
+ */
 export async function startCollector(parts: CollectorParts): Promise<Collector> {
   const collector = new RunningCollector(parts)
   try {
@@ -70,6 +74,8 @@ class RunningCollector implements Collector {
   readonly #streams: StreamDoor[] = []
   readonly #roads: SpoolRoad[] = []
   readonly #spools: Spool[] = []
+  /** Two would remove each other's files of the spool, and overwrite each other's positions. */
+  #hold: SqliteFile | null = null
   #positions: Positions | null = null
   #udp: UdpDoor | null = null
   #http: EdgeHttpDoor | null = null
@@ -89,6 +95,7 @@ class RunningCollector implements Collector {
 
   async start(): Promise<void> {
     const { options } = this.#parts
+    this.#hold = openSqliteFile(join(options.dir, 'collector'))
     await this.#startTails()
     const { udp, tcp, unix } = options.syslog
     const hasHttp = options.http.listen !== null || options.http.unix !== null
@@ -251,6 +258,7 @@ class RunningCollector implements Collector {
     await Promise.all(this.#roads.map((road) => road.stop(signal)))
     await Promise.all(this.#spools.map((spool) => spool.close()))
     await this.#positions?.close()
+    this.#hold?.close()
     timer.cancel()
   }
 }

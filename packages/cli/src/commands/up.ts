@@ -74,13 +74,20 @@ function logLevel(flags: UpFlags, { environment }: Context): LogLevel {
 }
 
 /** A taken port is what goes wrong most often at a start, so it gets its owner and a free one named. */
-async function explainPort(error: unknown, { http, grpc }: ServerOptions): Promise<unknown> {
+async function explainPort(error: unknown, { http, grpc, edge }: ServerOptions): Promise<unknown> {
   const port = portTakenIn(error)
   if (port === null) return error
-  const key = port === grpc.port && port !== http.port ? 'grpc' : 'http'
-  const { host } = key === 'grpc' ? grpc : http
+  const doors = [
+    ['http.listen', http],
+    ['grpc.listen', grpc],
+    ['edge.http.listen', edge.http.listen],
+    ['edge.syslog.tcp', edge.syslog.tcp],
+    ['edge.syslog.udp', edge.syslog.udp],
+  ] as const
+  const [key, door] = doors.find(([, one]) => one?.port === port) ?? doors[0]
+  const host = door?.host ?? http.host
   const free = await freePortNear(port, host)
-  const fix = free === null ? [] : [`forebay up --set ${key}.listen=${formatAddress({ host, port: free })}`]
+  const fix = free === null ? [] : [`forebay up --set ${key}=${formatAddress({ host, port: free })}`]
   return new CommandError(EXIT.failed, `Port ${port} is used by ${portOwner(port) ?? 'another process'}.`, {
     fix,
     cause: error,
