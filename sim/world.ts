@@ -16,6 +16,8 @@ import { Weather } from './weather.ts'
 export interface WorldShape {
   /** One store for all gateways, as PostgreSQL is; otherwise a file for each. */
   readonly sharedStore: boolean
+  /** For how long a claim of an idempotency key counts that is not renewed. */
+  readonly claimMs: number
   readonly broker: SimBrokerOptions
 }
 
@@ -27,7 +29,9 @@ export function shapeOf(random: SeededRandom): WorldShape {
     // A parked task may become due while nobody has its partition.
     sessionTimeoutMs: random.pick([3_000, 9_000]),
   }
-  return { sharedStore: random.chance(0.6), broker }
+  const sharedStore = random.chance(0.6)
+  // Sooner than any renewal, so that claims of the living are taken over too; or as a store that gateways share has it.
+  return { sharedStore, claimMs: random.pick([400, 5_000]), broker }
 }
 
 const GATEWAYS = 2
@@ -70,7 +74,7 @@ export class World {
       wallMs,
       gapShare: 0.03,
     })
-    this.store = new StorePlace({ schedule, weather, journal, shared: shape.sharedStore })
+    this.store = new StorePlace({ schedule, weather, journal, shared: shape.sharedStore, claimMs: shape.claimMs })
     this.workers = new Workers(schedule, random.stream('workers'), journal)
     const brokerOf = (process: SimProcess) => new SimBroker(this.log, process, shape.broker)
     this.gateways = named('gateway', GATEWAYS).map(

@@ -6,9 +6,8 @@ export const ACCEPT_MUTANTS: readonly Mutant[] = [
   {
     name: 'the caller is told "kept" before the log has it',
     file: SUBMIT,
-    find: '    await append(task, queue, claim, expectation).catch(async (thrown: unknown) => {\n',
-    replace: `    void append(task, queue, claim, expectation).catch(() => {})
-    await Promise.resolve().catch(async (thrown: unknown) => {\n`,
+    find: '    await append(task, queue, claim, expectation, callback !== null)\n',
+    replace: '    void append(task, queue, claim, expectation, callback !== null).catch(() => {})\n',
     caughtBy: ['D-1'],
     seedsMax: 10,
   },
@@ -23,9 +22,9 @@ export const ACCEPT_MUTANTS: readonly Mutant[] = [
   {
     name: 'the record goes to the log before its idempotency key is claimed',
     file: SUBMIT,
-    find: '      const reservation = await reserve(claim, task.id, submission, callback)\n',
-    replace: `      await append(task, queue, null, null)
-      const reservation = await reserve(claim, task.id, submission, callback)\n`,
+    find: '    const reservation = await reserve(name, submission, callback)\n',
+    replace: `    await append(task, queue, null, null, false)
+    const reservation = await reserve(name, submission, callback)\n`,
     caughtBy: ['I-1', 'D-3'],
     seedsMax: 10,
   },
@@ -38,10 +37,10 @@ export const ACCEPT_MUTANTS: readonly Mutant[] = [
     seedsMax: 60,
   },
   {
-    name: 'the answer of a resumed task is the first one heard',
+    name: 'the answer of a task that two appended is the first one heard',
     file: SUBMIT,
-    find: '    const mayExpect = ',
-    replace: '    appendedBefore = false\n    const mayExpect = ',
+    find: "    if (settled !== 'sole') {\n",
+    replace: '    if (false) {\n',
     caughtBy: ['V-1', 'V-2'],
     seedsMax: 200,
   },

@@ -33,9 +33,9 @@ export const STORE_MUTANTS: readonly Mutant[] = [
     name: 'a claim that was resumed is given free all the same',
     file: RESERVATIONS,
     // biome-ignore lint/suspicious/noTemplateCurlyInString: it is the text of another file
-    find: 'DELETE FROM reservations ${byKey} AND kept = 0 AND resumed = 0`',
+    find: 'DELETE FROM reservations ${held} AND kept = 0 AND resumed = 0`',
     // biome-ignore lint/suspicious/noTemplateCurlyInString: it is the text of another file
-    replace: 'DELETE FROM reservations ${byKey} AND kept = 0`',
+    replace: 'DELETE FROM reservations ${held} AND kept = 0`',
     caughtBy: ['I-1'],
     seedsMax: 300,
   },

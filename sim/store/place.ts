@@ -19,11 +19,10 @@ export interface StorePlaceParts {
   readonly journal: Journal
   /** Stands for a server that all processes use; otherwise each gateway has a file of its own. */
   readonly shared: boolean
+  readonly claimMs: number
 }
 
 const RETENTION_MS = 86_400_000
-/** Longer than any publish takes. ms */
-const CLAIM_MS = 12_000
 const CALL_TIMEOUT_MS = 2_500
 
 /**
@@ -41,13 +40,13 @@ export class StorePlace {
 
   /** `name`: whose file, where each has its own. */
   connect(process: SimProcess, name: string): Store {
-    const { shared } = this.#parts
+    const { shared, claimMs } = this.#parts
     const file = shared ? 'shared' : name
     const options = {
       dir: file,
       clock: process.clock,
       retentionMs: RETENTION_MS,
-      claimMs: CLAIM_MS,
+      claimMs,
       sweepIntervalMs: 600_000,
     }
     const store = embeddedStore(options, () => ({

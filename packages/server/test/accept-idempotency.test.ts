@@ -104,7 +104,8 @@ test('a claim that nobody finished is taken up with the id that it had', async (
 
 test('two gateways on one store make one task of one key, whoever of them dies in between', async (t) => {
   // The first one claims the key, appends, and dies before anybody hears of it: its answer is lost, so is its confirm.
-  const wrapStore = (store: Store) => withFaults(store, { confirm: () => new Promise(() => {}) })
+  const died = Promise.withResolvers<never>()
+  const wrapStore = (store: Store) => withFaults(store, { confirm: () => died.promise, renew: async () => {} })
   let aheadMs = 0
   const clock = { ...systemClock, monotonicMs: () => systemClock.monotonicMs() + aheadMs }
   const storeDir = await mkdtemp(join(tmpdir(), 'forebay-store-'))
@@ -114,6 +115,7 @@ test('two gateways on one store make one task of one key, whoever of them dies i
   const two = await openDoorsRig({ auth, sharedStore: store, shared: one })
   let lost: Promise<unknown> | null = null
   t.after(async () => {
+    died.reject(new Error('killed'))
     await two.stop()
     await one.stop()
     await lost

@@ -341,6 +341,7 @@ function replacing(store: Store, apply: Store['apply']): Store {
     confirm: (claim) => store.confirm(claim),
     release: (claim) => store.release(claim),
     doubt: (claim) => store.doubt(claim),
+    renew: (claim) => store.renew(claim),
     close: () => store.close(),
   }
 }

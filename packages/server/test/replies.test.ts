@@ -227,6 +227,7 @@ function slowed(store: Store, before: () => Promise<void>): Store {
     confirm: (claim) => store.confirm(claim),
     release: (claim) => store.release(claim),
     doubt: (claim) => store.doubt(claim),
+    renew: (claim) => store.renew(claim),
     close: () => store.close(),
   }
 }

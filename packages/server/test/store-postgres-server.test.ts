@@ -187,6 +187,47 @@ test('claims of many keys from several processes at once: each key goes to exact
   await Promise.all(stores.map((store) => store.close()))
 })
 
+test('gateways of the version before go on beside new ones, and neither frees or splits what the other holds', async () => {
+  const schema = newSchema()
+  await (await open({ schema })).close()
+  // As the version before left it; one of its gateways goes on with the connection that it has.
+  await query(`
+    DROP FUNCTION ${schema}.hold_claims; ALTER TABLE ${schema}.reservations DROP COLUMN renews;
+    DELETE FROM ${schema}.migrations WHERE version = 5`)
+  const old = new pg.Client(server.url)
+  await old.connect()
+  const run = randomUUID()
+  let nowMs = 1_000_000
+  const acted = async (act: string, key: string, taskId: string | null = null) => {
+    const asked = [nowMs, run, 45_000, [act], ['anna'], ['orders'], [key], [taskId], ['same'], [600_000]]
+    const call = `SELECT * FROM ${schema}.claim($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
+    return (await old.query(call, asked)).rows[0] as { kind: string | null; task_id: string | null }
+  }
+  for (const key of ['slow', 'dead']) assert.equal((await acted('reserve', key, `old-${key}`)).kind, 'claimed')
+  const store = await open({ schema, serverNowMs: () => nowMs })
+  assert.equal((await acted('reserve', 'later', 'old-later')).kind, 'claimed')
+  assert.equal((await store.reserve(claim('mine', 'new'))).kind, 'claimed')
+
+  nowMs += 44_999
+  for (const key of ['slow', 'dead', 'later']) {
+    assert.deepEqual(await store.reserve(claim(key, 'new')), { kind: 'in-flight' }, 'the old ones do not renew theirs')
+  }
+  assert.deepEqual(await store.reserve(claim('mine', 'other')), { kind: 'resume', taskId: 'new' })
+  nowMs += 1
+  assert.deepEqual(await store.reserve(claim('slow', 'new')), { kind: 'resume', taskId: 'old-slow' })
+  await acted('release', 'slow')
+  assert.deepEqual(await acted('reserve', 'slow', 'next'), { kind: 'resume', task_id: 'old-slow' })
+  await acted('confirm', 'slow')
+  assert.deepEqual(await store.reserve(claim('slow', 'new')), { kind: 'kept', taskId: 'old-slow' })
+
+  nowMs += 45_000
+  assert.deepEqual(await acted('reserve', 'mine', 'next'), { kind: 'resume', task_id: 'new' })
+  assert.equal(await store.confirm(claim('mine', 'new')), 'shared')
+  assert.equal((await acted('reserve', 'mine', 'next')).kind, 'kept')
+  await old.end()
+  await store.close()
+})
+
 test('rows whose taking nobody heard of are given back by the next call', async () => {
   const schema = newSchema()
   await using deaf = await startDeafProxy(server.port)

@@ -110,6 +110,25 @@ test('a memory that is full refuses results and loses none that it has', async (
   await store.close()
 })
 
+test('a claim of a gateway of the version before, which is not renewed, counts as long as it did there', async () => {
+  let nowMs = Date.now()
+  const prefix = `${randomUUID()}:`
+  const store = await open({ prefix, serverNowMs: () => nowMs })
+  const client = await createClient({ url: server.url }).connect()
+  const about = { fingerprint: 'same', kept: '0', resumed: '0', claimed: `${nowMs}`, expires: `${nowMs + 600_000}` }
+  await client.hSet(`${prefix}claim:4:6:anna:orders:old`, { task: 'old-task', ...about })
+  nowMs += 44_999
+  assert.deepEqual(await store.reserve(claim('old')), { kind: 'in-flight' })
+  nowMs += 1
+  assert.deepEqual(await store.reserve(claim('old')), { kind: 'resume', taskId: 'old-task' })
+  nowMs += 4_999
+  assert.deepEqual(await store.reserve(claim('old')), { kind: 'in-flight' })
+  nowMs += 1
+  assert.deepEqual(await store.reserve(claim('old')), { kind: 'resume', taskId: 'old-task' })
+  await client.close()
+  await store.close()
+})
+
 test('results, notes and keys expire by themselves, each after its own time', async () => {
   const store = await open({ retentionMs: 300, notesRetentionMs: 1_500 })
   await store.reserve({ ...claim('short'), windowMs: 300 })

@@ -5,13 +5,14 @@ import type { LargeBodies } from '../blobs/large-bodies.ts'
 import { taskRecord } from '../records.ts'
 import type { Expectation, Replies, TaskView } from '../reply/replies.ts'
 import { viewOf } from '../reply/views.ts'
-import type { ClaimKey, Store } from '../store/store.ts'
+import type { HeldClaim, Settlement, Store } from '../store/store.ts'
 import type { Task, TaskHeader } from '../task.ts'
 import type { Telemetry } from '../telemetry.ts'
 import type { CallbackUrl } from '../webhooks/callback-url.ts'
 import type { AcceptingQueue } from './accepting-queue.ts'
 import { TASK_OVERHEAD_BYTES } from './admission.ts'
 import { type CallbackRegistration, noCallbacks } from './callback-registration.ts'
+import { HeldClaims } from './held-claims.ts'
 import { fingerprint } from './idempotency.ts'
 import { bySignal, type Pending } from './open-waits.ts'
 import type { TaskIdParts, TaskIds } from './task-id.ts'
@@ -77,37 +78,51 @@ export function createSubmit(parts: SubmitParts): Submit {
   const { broker, replies, store, ids, clock, telemetry } = parts
   const { large = null, callbacks = noCallbacks } = parts
   const inRecordBytesMax = broker.capabilities.recordBytesMax - TASK_OVERHEAD_BYTES
+  const held = new HeldClaims({ store, clock, telemetry })
   const largeAboveBytes = large === null ? Number.POSITIVE_INFINITY : Math.min(large.aboveBytes, inRecordBytesMax)
 
   return async (submission) => {
-    const { queue, idempotencyKey, waitMs } = submission
+    const { queue, idempotencyKey } = submission
     const isLarge = submission.payload.length > largeAboveBytes
     if (!isLarge && submission.payload.length > inRecordBytesMax) throw tooLargeForLog(inRecordBytesMax)
     const callback = submission.callback == null ? null : callbacks.check(submission.callback, submission.owner)
-    let task = newTask(submission)
-    let claim: ClaimKey | null = null
-    let appendedBefore = false
-    if (idempotencyKey !== null) {
-      claim = { principal: submission.owner, route: queue.options.name, key: idempotencyKey }
-      const reservation = await reserve(claim, task.id, submission, callback)
-      if (reservation.kind === 'kept') return replay(reservation.taskId, submission)
-      if (reservation.kind === 'resume') {
-        task = resumed(task, reservation.taskId, submission.timing)
-        appendedBefore = true
-      }
+    const task = newTask(submission)
+    if (idempotencyKey === null) return keep(task, submission, callback, null, false)
+    const name = { principal: submission.owner, route: queue.options.name, key: idempotencyKey, taskId: task.id }
+    const reservation = await reserve(name, submission, callback)
+    if (reservation.kind === 'kept') return replay(reservation.taskId, submission)
+    const isResumed = reservation.kind === 'resume'
+    const claim = isResumed ? { ...name, taskId: reservation.taskId } : name
+    held.hold(claim)
+    try {
+      const claimed = isResumed ? resumed(task, claim.taskId, submission.timing) : task
+      return await keep(claimed, submission, callback, claim, isResumed)
+    } finally {
+      held.letGo(claim)
     }
-    if (isLarge) task = await outside(large!, task, claim, appendedBefore)
-    if (callback !== null) await register(task, callback, claim, appendedBefore)
-    const mayExpect = waitMs > 0 && !appendedBefore && task.lane === replies.lane
+  }
+
+  async function keep(
+    named: Task,
+    submission: Submission,
+    callback: CallbackUrl | null,
+    claim: HeldClaim | null,
+    isResumed: boolean,
+  ): Promise<Kept> {
+    const { queue, waitMs } = submission
+    const isLarge = submission.payload.length > largeAboveBytes
+    const task = isLarge ? await outside(large!, named, claim) : named
+    if (callback !== null) await register(task, callback, claim, isResumed)
+    const mayExpect = waitMs > 0 && task.lane === replies.lane
     const expectation = mayExpect ? replies.expect(task.id) : null
-    await append(task, queue, claim, expectation).catch(async (thrown: unknown) => {
-      if (callback !== null && !appendedBefore && isNotKept(thrown)) await callbacks.forget(task.id)
-      throw thrown
-    })
+    await append(task, queue, claim, expectation, callback !== null)
     queue.meters.accepted()
-    if (claim !== null) await confirm(claim)
-    // Its first result may be in the log already: only the store says which was the first.
-    if (appendedBefore) return { ...replay(task.id, submission), replayed: false }
+    const settled = claim === null ? 'sole' : await confirm(claim)
+    if (settled !== 'sole') {
+      // Others may have appended it before, and its first result may be in the log: only the store says which that is.
+      expectation?.cancel()
+      return { ...replay(task.id, submission), replayed: settled === 'shared' && !isResumed }
+    }
     return {
       taskId: task.id,
       acceptedAtMs: task.acceptedAtMs,
@@ -142,54 +157,40 @@ export function createSubmit(parts: SubmitParts): Submit {
     }
   }
 
-  async function outside(
-    { blobs }: LargeBodies,
-    task: Task,
-    claim: ClaimKey | null,
-    appendedBefore: boolean,
-  ): Promise<Task> {
+  async function outside({ blobs }: LargeBodies, task: Task, claim: HeldClaim | null): Promise<Task> {
     try {
       return { ...task, payload: EMPTY, blob: await blobs.put(task.payload, bodyKeptMs(task)) }
     } catch (thrown) {
-      if (appendedBefore) {
-        await doubt(claim!)
-        throw outcomeUnknown(task.id, thrown)
-      }
-      if (claim !== null) await release(claim)
-      throw new ForebayError(
+      const error = new ForebayError(
         'BLOB_UNAVAILABLE',
         'The body is too large for the log, and the place for large ones cannot be reached; nothing was kept. Send it again.',
         { cause: thrown, retryAfterS: 1 },
       )
+      throw await notAppended(task.id, claim, false, error)
     }
   }
 
   async function register(
     task: Task,
     callback: CallbackUrl,
-    claim: ClaimKey | null,
-    appendedBefore: boolean,
+    claim: HeldClaim | null,
+    mayHaveEnded: boolean,
   ): Promise<void> {
     const { id, owner, queue, acceptedAtMs, budgetMs } = task
     const deadlineAtMs = acceptedAtMs + budgetMs
     try {
-      await callbacks.register({ id, owner, queue, deadlineAtMs, mayHaveEnded: appendedBefore }, callback)
+      await callbacks.register({ id, owner, queue, deadlineAtMs, mayHaveEnded }, callback)
     } catch (thrown) {
-      if (appendedBefore) {
-        await doubt(claim!)
-        throw outcomeUnknown(id, thrown)
-      }
-      await callbacks.forget(id)
-      if (claim !== null) await release(claim)
-      throw thrown
+      throw await notAppended(id, claim, true, thrown)
     }
   }
 
   async function append(
     task: Task,
     queue: AcceptingQueue,
-    claim: ClaimKey | null,
+    claim: HeldClaim | null,
     expectation: Expectation | null,
+    hasCallback: boolean,
   ): Promise<void> {
     try {
       await broker.publish([taskRecord(task, queue.options.topic, queue.partition(task.key))])
@@ -200,18 +201,32 @@ export function createSubmit(parts: SubmitParts): Submit {
         if (claim !== null) await doubt(claim)
         throw outcomeUnknown(task.id, thrown)
       }
-      if (claim !== null) await release(claim)
-      throw new ForebayError('NOT_ACCEPTED', 'The log did not take the task; nothing was kept. Send it again.', {
-        cause: thrown,
-      })
+      const message = 'The log did not take the task; nothing was kept. Send it again.'
+      const error = new ForebayError('NOT_ACCEPTED', message, { cause: thrown })
+      throw await notAppended(task.id, claim, hasCallback, error)
     }
   }
 
-  async function reserve(claim: ClaimKey, taskId: string, submission: Submission, callback: CallbackUrl | null) {
+  /**
+   * Nothing was appended here: what the caller is told. Where somebody else may have appended the task under the same key,
+   * that is not `error`, and what belongs to the task stays.
+   */
+  async function notAppended(
+    taskId: string,
+    claim: HeldClaim | null,
+    hasCallback: boolean,
+    error: unknown,
+  ): Promise<unknown> {
+    if (claim !== null && (await release(claim)) !== 'sole') return outcomeUnknown(taskId, error)
+    if (hasCallback) await callbacks.forget(taskId)
+    return error
+  }
+
+  async function reserve(claim: HeldClaim, submission: Submission, callback: CallbackUrl | null) {
     const { windowMs } = submission.queue.options.idempotency
     const asked = { ...submission, queue: submission.queue.options.name, callback: callback?.href ?? null }
     const reservation = await store
-      .reserve({ ...claim, taskId, fingerprint: fingerprint(asked), windowMs })
+      .reserve({ ...claim, fingerprint: fingerprint(asked), windowMs })
       .catch((thrown: unknown) => {
         throw new ForebayError('NOT_ACCEPTED', 'The idempotency key could not be looked up; nothing was kept.', {
           cause: thrown,
@@ -220,7 +235,7 @@ export function createSubmit(parts: SubmitParts): Submit {
     if (reservation.kind === 'in-flight') {
       throw new ForebayError(
         'IDEMPOTENCY_IN_FLIGHT',
-        'A request with this Idempotency-Key is being accepted right now.',
+        'A request with this Idempotency-Key is being accepted right now. Ask again: should its gateway have died, the key is taken over within seconds.',
       )
     }
     if (reservation.kind === 'mismatch') {
@@ -262,23 +277,29 @@ export function createSubmit(parts: SubmitParts): Submit {
   }
 
   /** Best effort: a claim that is not confirmed resumes with the same id, which does no harm. */
-  async function confirm(claim: ClaimKey): Promise<void> {
-    await store
-      .confirm(claim)
-      .catch((err: unknown) => telemetry.log.warn({ err }, 'confirming an idempotency key failed'))
+  async function confirm(claim: HeldClaim): Promise<Settlement | 'unknown'> {
+    try {
+      return await store.confirm(claim)
+    } catch (err) {
+      telemetry.log.warn({ err }, 'confirming an idempotency key failed')
+      return 'unknown'
+    }
   }
 
   /** So that asking again with the key need not wait for the claim to age. */
-  async function doubt(claim: ClaimKey): Promise<void> {
+  async function doubt(claim: HeldClaim): Promise<void> {
     await store
       .doubt(claim)
       .catch((err: unknown) => telemetry.log.warn({ err }, 'letting go of an idempotency key failed'))
   }
 
-  async function release(claim: ClaimKey): Promise<void> {
-    await store
-      .release(claim)
-      .catch((err: unknown) => telemetry.log.warn({ err }, 'releasing an idempotency key failed'))
+  async function release(claim: HeldClaim): Promise<Settlement | 'unknown'> {
+    try {
+      return await store.release(claim)
+    } catch (err) {
+      telemetry.log.warn({ err }, 'releasing an idempotency key failed')
+      return 'unknown'
+    }
   }
 }
 
@@ -295,14 +316,10 @@ function waitFor(expectation: Expectation, waitMs: number): Pending<TaskView | n
   }
 }
 
-function isNotKept(thrown: unknown): boolean {
-  return thrown instanceof ForebayError && thrown.code === 'NOT_ACCEPTED'
-}
-
 function outcomeUnknown(taskId: string, cause: unknown): ForebayError {
   return new ForebayError(
     'OUTCOME_UNKNOWN',
-    'The log did not say whether it took the task. Send it again under the same Idempotency-Key, or ask for this task later.',
+    'It is not known whether the log took the task. Send it again under the same Idempotency-Key, or ask for this task later.',
     { members: { task: taskId }, cause },
   )
 }

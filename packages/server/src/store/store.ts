@@ -37,12 +37,19 @@ export interface Store {
    * Claims (principal, route, key) for a new task, or says who holds it. Exactly one of concurrent claims wins.
    */
   reserve(claim: Claim): Promise<Reservation>
-  /** The claimed task's record is in the log: a replay may answer with it from now on. */
-  confirm(claim: ClaimKey): Promise<void>
-  /** The claimed task was certainly not kept: the key is free again. */
-  release(claim: ClaimKey): Promise<void>
+  /**
+   * The claimed task's record is in the log: a replay may answer with it from now on, whoever else holds the claim by now.
+   */
+  confirm(claim: HeldClaim): Promise<Settlement>
+  /**
+   * This holder has not appended the claimed task, and will not. 'sole': the key is free again. 'shared': somebody else may
+   * have appended it, so its id stands for the key, and the next request resumes it, at once.
+   */
+  release(claim: HeldClaim): Promise<Settlement>
   /** The append of the claimed task had an unknown outcome: the next request with this key resumes it, at once. */
-  doubt(claim: ClaimKey): Promise<void>
+  doubt(claim: HeldClaim): Promise<void>
+  /** This process is still appending the claimed task: the claim counts from now. Nothing where another holds it by now. */
+  renew(claim: HeldClaim): Promise<void>
   /** Finishes what was asked, lets go of files and sockets. */
   close(): Promise<void>
 }
@@ -107,8 +114,13 @@ export interface ClaimKey {
   readonly key: string
 }
 
-export interface Claim extends ClaimKey {
+/** Names one claim: whoever comes later to a key that became free claims it for another task. */
+export interface HeldClaim extends ClaimKey {
+  /** As it was claimed, or resumed. */
   readonly taskId: string
+}
+
+export interface Claim extends HeldClaim {
   /** Digest of what was asked, to tell a repetition from another request. */
   readonly fingerprint: string
   /** How long the reservation is kept. ms */
@@ -120,9 +132,15 @@ export type Reservation =
   /** Somebody is between claim and append right now. */
   | { readonly kind: 'in-flight' }
   /**
-   * A claim from before a crash, or whose append had an unknown outcome: append again with this task id; first result
-   * wins, so a second record does no harm. The claim is this caller's now.
+   * A claim that nobody has renewed in time, or whose append had an unknown outcome: append again with this task id; first
+   * result wins, so a second record does no harm. The claim is this caller's now. Its former holder may be alive and append yet.
    */
   | { readonly kind: 'resume'; readonly taskId: string }
   | { readonly kind: 'kept'; readonly taskId: string }
   | { readonly kind: 'mismatch' }
+
+/**
+ * Whether a claim was its first holder's to the end. 'shared': it was resumed, or is not there any more, so another may have
+ * appended the task, and what was heard of it first need not be its first result.
+ */
+export type Settlement = 'sole' | 'shared'

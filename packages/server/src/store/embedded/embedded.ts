@@ -8,9 +8,10 @@ import type { Parking } from '../parking.ts'
 import type {
   ApplyReport,
   Claim,
-  ClaimKey,
+  HeldClaim,
   RecordedBatch,
   Reservation,
+  Settlement,
   Store,
   StoreCapabilities,
   StoredTask,
@@ -29,8 +30,8 @@ import { WriteLine } from './write-line.ts'
  * Durable state inside this process: one SQLite file, `<dir>/store.db`, in a thread of its own. What a call has
  * resolved for survives a kill and a power loss of this machine; all writes that wait share one flush.
  *
- * Its reservations fence by time: a claim that was neither confirmed nor released within `claimMs` may be resumed by
- * another request, so `claimMs` is longer than any append can take.
+ * A claim that nobody has settled or renewed for `claimMs` may be resumed by another request; one of an earlier run of the
+ * process at once.
  */
 export function embeddedStore(options: EmbeddedStoreOptions, start: StartThread = startThread): Store {
   return new EmbeddedStore(resolveEmbeddedStore(options), start)
@@ -105,16 +106,20 @@ class EmbeddedStore implements Store {
     return this.#opened().writes.reserve(claim)
   }
 
-  async confirm(claim: ClaimKey): Promise<void> {
-    await this.#opened().writes.settle('confirm', claim)
+  async confirm(claim: HeldClaim): Promise<Settlement> {
+    return this.#opened().writes.settle('confirm', claim)
   }
 
-  async release(claim: ClaimKey): Promise<void> {
-    await this.#opened().writes.settle('release', claim)
+  async release(claim: HeldClaim): Promise<Settlement> {
+    return this.#opened().writes.settle('release', claim)
   }
 
-  async doubt(claim: ClaimKey): Promise<void> {
-    await this.#opened().writes.settle('doubt', claim)
+  async doubt(claim: HeldClaim): Promise<void> {
+    await this.#opened().writes.mark('doubt', claim)
+  }
+
+  async renew(claim: HeldClaim): Promise<void> {
+    await this.#opened().writes.mark('renew', claim)
   }
 
   close(): Promise<void> {

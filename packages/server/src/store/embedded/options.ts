@@ -15,8 +15,8 @@ export interface EmbeddedStoreOptions {
    */
   readonly retentionBytes?: number
   /**
-   * How long a reservation counts as being appended right now, in ms. Longer than the broker's `publishTimeoutMs`.
-   * Default 45,000.
+   * How long a reservation counts as being appended right now, in ms, where this process has not renewed it since; those of
+   * an earlier run do not count. Default 45,000.
    */
   readonly claimMs?: number
   /** How often old rows are looked for, in ms. Default 1,000. */

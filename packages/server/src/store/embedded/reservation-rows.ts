@@ -1,6 +1,6 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { Claim, ClaimKey, Reservation } from '../store.ts'
-import type { ClaimAct } from './store-calls.ts'
+import type { ClaimAct, ClaimAnswer } from './store-calls.ts'
 
 export interface Now {
   /** By the store's clock. */
@@ -21,6 +21,7 @@ export class ReservationRows {
   readonly #free: StatementSync
   readonly #leave: StatementSync
   readonly #doubt: StatementSync
+  readonly #renew: StatementSync
 
   constructor(database: DatabaseSync, claimMs: number) {
     this.#claimMs = claimMs
@@ -29,27 +30,31 @@ export class ReservationRows {
     this.#get = database.prepare(`SELECT * FROM reservations ${byKey}`)
     this.#put = database.prepare('INSERT OR REPLACE INTO reservations VALUES (?, ?, ?, ?, ?, 0, 0, ?, ?, ?)')
     this.#resume = database.prepare(`UPDATE reservations SET resumed = 1, run = ?, claimed_at_ms = ? ${byKey}`)
-    this.#confirm = database.prepare(`UPDATE reservations SET kept = 1 ${byKey}`)
-    this.#free = database.prepare(`DELETE FROM reservations ${byKey} AND kept = 0 AND resumed = 0`)
-    this.#leave = database.prepare(`UPDATE reservations SET run = ${NO_RUN} ${byKey} AND kept = 0`)
-    this.#doubt = database.prepare(`UPDATE reservations SET run = ${NO_RUN}, resumed = 1 ${byKey} AND kept = 0`)
+    const held = `${byKey} AND task_id = ?`
+    this.#confirm = database.prepare(`UPDATE reservations SET kept = 1 ${held} RETURNING resumed`)
+    this.#free = database.prepare(`DELETE FROM reservations ${held} AND kept = 0 AND resumed = 0`)
+    this.#leave = database.prepare(`UPDATE reservations SET run = ${NO_RUN} ${held} AND kept = 0`)
+    this.#doubt = database.prepare(`UPDATE reservations SET run = ${NO_RUN}, resumed = 1 ${held} AND kept = 0`)
+    this.#renew = database.prepare(`UPDATE reservations SET claimed_at_ms = ? ${held} AND kept = 0 AND run = ?`)
   }
 
-  act({ act, claim }: ClaimAct, now: Now): Reservation | null {
-    const key = keyOf(claim)
+  act({ act, claim }: ClaimAct, now: Now): ClaimAnswer {
+    const held = [...keyOf(claim), claim.taskId] as const
     switch (act) {
       case 'reserve':
         return this.#reserve(claim, now)
       case 'confirm':
-        this.#confirm.run(...key)
-        return null
+        return this.#confirm.get(...held)?.resumed === 0 ? 'sole' : 'shared'
       case 'release':
-        this.#free.run(...key)
-        // Still there: the append before it was resumed may have been kept, so its id must stand for the key.
-        this.#leave.run(...key)
-        return null
+        if (this.#free.run(...held).changes === 1) return 'sole'
+        // Somebody else may have appended it, so its id must stand for the key.
+        this.#leave.run(...held)
+        return 'shared'
       case 'doubt':
-        this.#doubt.run(...key)
+        this.#doubt.run(...held)
+        return null
+      case 'renew':
+        this.#renew.run(now.monotonicMs, ...held, this.#run)
         return null
     }
   }

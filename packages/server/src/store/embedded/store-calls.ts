@@ -1,6 +1,6 @@
 import type { CallbackFilter, CallbackView } from '../callbacks.ts'
 import type { OutputsRequest } from '../outputs.ts'
-import type { ApplyReport, Claim, ClaimKey, Reservation, StoredTask } from '../store.ts'
+import type { ApplyReport, Claim, HeldClaim, Reservation, Settlement, StoredTask } from '../store.ts'
 import type { CallbackAct, CallbackAnswer } from './callback-calls.ts'
 import type { FoundOutputs } from './output-lookups.ts'
 import type { FoundRows, ParkedAnswer, ParkedQuery, ParkingAct, ParkingAnswer } from './parking-calls.ts'
@@ -48,15 +48,18 @@ export interface Write {
 
 export type ClaimAct =
   | { readonly act: 'reserve'; readonly claim: Claim }
-  | { readonly act: 'confirm' | 'release' | 'doubt'; readonly claim: ClaimKey }
+  | { readonly act: 'confirm' | 'release' | 'doubt' | 'renew'; readonly claim: HeldClaim }
+
+/** Null for acts that there is nothing to say of. */
+export type ClaimAnswer = Reservation | Settlement | null
 
 export type Written =
   | {
       readonly kind: 'written'
       /** For each batch. */
       readonly reports: readonly ApplyReport[]
-      /** For each act; null for those that reserve nothing. */
-      readonly reservations: readonly (Reservation | null)[]
+      /** For each act on a reservation. */
+      readonly reservations: readonly ClaimAnswer[]
       /** For each act of parking. */
       readonly parking: readonly ParkingAnswer[]
       /** For each act about callbacks. */

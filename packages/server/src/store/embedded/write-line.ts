@@ -1,12 +1,12 @@
 import type { ThreadCaller } from '@forebay/broker/embedded'
 import { ForebayError } from '@forebay/protocol'
 import type { Owned, RowToPark } from '../parking.ts'
-import type { ApplyReport, Claim, ClaimKey, RecordedBatch, Reservation } from '../store.ts'
+import type { ApplyReport, Claim, HeldClaim, RecordedBatch, Reservation, Settlement } from '../store.ts'
 import { BatchPacker, bytesOf } from './batch-codec.ts'
 import type { CallbackAct, CallbackAnswer } from './callback-calls.ts'
 import { ParkedPacker } from './parked-codec.ts'
 import type { ParkingAct, ParkingAnswer } from './parking-calls.ts'
-import type { ClaimAct, StoreCalls, Written } from './store-calls.ts'
+import type { ClaimAct, ClaimAnswer, StoreCalls, Written } from './store-calls.ts'
 import type { StoreClock } from './store-clock.ts'
 
 /** Writes wait here while a transaction is under way; all that wait become the next one, and are answered together. */
@@ -29,7 +29,11 @@ export class WriteLine {
     return this.#claim({ act: 'reserve', claim }) as Promise<Reservation>
   }
 
-  async settle(act: 'confirm' | 'release' | 'doubt', claim: ClaimKey): Promise<void> {
+  settle(act: 'confirm' | 'release', claim: HeldClaim): Promise<Settlement> {
+    return this.#claim({ act, claim }) as Promise<Settlement>
+  }
+
+  async mark(act: 'doubt' | 'renew', claim: HeldClaim): Promise<void> {
     await this.#claim({ act, claim })
   }
 
@@ -51,7 +55,7 @@ export class WriteLine {
     while (this.#pumping !== null) await this.#pumping
   }
 
-  #claim(act: ClaimAct): Promise<Reservation | null> {
+  #claim(act: ClaimAct): Promise<ClaimAnswer> {
     return new Promise((resolve, reject) => this.#wait({ kind: 'claim', act, resolve, reject }))
   }
 
@@ -123,7 +127,7 @@ type Waiting =
   | {
       readonly kind: 'claim'
       readonly act: ClaimAct
-      readonly resolve: (reservation: Reservation | null) => void
+      readonly resolve: (answer: ClaimAnswer) => void
       readonly reject: (error: unknown) => void
     }
   | {

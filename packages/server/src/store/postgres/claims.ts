@@ -1,13 +1,16 @@
-import type { Claim, ClaimKey, Reservation } from '../store.ts'
+import type { Claim, ClaimKey, HeldClaim, Reservation, Settlement } from '../store.ts'
 import { text, wholeMs } from './columns.ts'
 import type { Database } from './database.ts'
 import type { ResolvedPostgresStore } from './options.ts'
 
 export type ClaimAct =
   | { readonly act: 'reserve'; readonly claim: Claim }
-  | { readonly act: 'confirm' | 'release' | 'doubt'; readonly claim: ClaimKey }
+  | { readonly act: 'confirm' | 'release' | 'doubt' | 'renew'; readonly claim: HeldClaim }
 
-type ClaimCall = (acts: readonly ClaimAct[]) => Promise<readonly (Reservation | null)[]>
+/** Null for acts that there is nothing to say of. */
+export type ClaimAnswer = Reservation | Settlement | null
+
+type ClaimCall = (acts: readonly ClaimAct[]) => Promise<readonly ClaimAnswer[]>
 
 /** Acts on reservations in one statement; what happens to one key happens in the order given. */
 export function claimCall(
@@ -19,7 +22,8 @@ export function claimCall(
   return async (acts) => {
     const asked = acts.map((one, index) => ({ ...one, index })).sort((a, b) => compareKeys(a.claim, b.claim))
     const reserved = asked.map((one) => (one.act === 'reserve' ? one.claim : null))
-    const rows = await database.rows<Answer>(`SELECT * FROM ${schema}.claim($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`, [
+    const call = `SELECT * FROM ${schema}.hold_claims($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
+    const rows = await database.rows<Answer>(call, [
       now(),
       run,
       claimMs,
@@ -27,24 +31,24 @@ export function claimCall(
       asked.map(({ claim }) => text(claim.principal)),
       asked.map(({ claim }) => text(claim.route)),
       asked.map(({ claim }) => text(claim.key)),
-      reserved.map((claim) => (claim === null ? null : text(claim.taskId))),
+      asked.map(({ claim }) => text(claim.taskId)),
       reserved.map((claim) => (claim === null ? null : text(claim.fingerprint))),
       reserved.map((claim) => (claim === null ? null : wholeMs(claim.windowMs))),
     ])
-    const answers: (Reservation | null)[] = []
-    for (const [index, one] of asked.entries()) answers[one.index] = reservation(rows[index]!)
+    const answers: ClaimAnswer[] = []
+    for (const [index, one] of asked.entries()) answers[one.index] = answerOf(rows[index]!)
     return answers
   }
 }
 
 interface Answer {
-  readonly kind: Reservation['kind'] | null
+  readonly kind: Reservation['kind'] | Settlement | null
   readonly task_id: string | null
 }
 
-function reservation({ kind, task_id: taskId }: Answer): Reservation | null {
+function answerOf({ kind, task_id: taskId }: Answer): ClaimAnswer {
   if (kind === 'kept' || kind === 'resume') return { kind, taskId: taskId! }
-  return kind === null ? null : { kind }
+  return kind === null || kind === 'sole' || kind === 'shared' ? kind : { kind }
 }
 
 /** Any order does that is the same for everybody. */

@@ -2,7 +2,7 @@ import { ForebayError } from '@forebay/protocol'
 import { applyAndCallFunction, applyFunction } from './apply-function.ts'
 import { callbackFunctions } from './callback-functions.ts'
 import { callbackTables } from './callback-tables.ts'
-import { claimFunctions } from './claim-functions.ts'
+import { claimFunctions, holdClaimsFunction } from './claim-functions.ts'
 import type { Database } from './database.ts'
 import { outputFunctions } from './output-functions.ts'
 import { outputTables } from './output-tables.ts'
@@ -23,6 +23,7 @@ const MIGRATIONS: readonly ((schema: string) => string)[] = [
   (schema) => [outputTables, outputFunctions, sweepOutputsFunction].map((make) => make(schema)).join(''),
   (schema) => [callbackTables, callbackFunctions, applyAndCallFunction].map((make) => make(schema)).join(''),
   resultsView,
+  holdClaimsFunction,
 ]
 
 export const SCHEMA_VERSION = MIGRATIONS.length

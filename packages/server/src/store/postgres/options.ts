@@ -15,8 +15,8 @@ export interface PostgresStoreOptions {
   /** How long what is known of an unfinished task is kept after its last note, in ms. Default 7 days. */
   readonly notesRetentionMs?: number
   /**
-   * How long a reservation counts as being appended right now, in ms. Longer than the broker's `publishTimeoutMs`.
-   * Default 45,000.
+   * How long a reservation counts as being appended right now, in ms, by whoever has not renewed it since: a gateway that
+   * lives does so every 1,500 ms. Default 5,000.
    */
   readonly claimMs?: number
   /** How often old rows are looked for, in ms. Default 5,000: each process that is connected looks. */
@@ -55,7 +55,7 @@ export function resolvePostgresStore(given: PostgresStoreOptions): ResolvedPostg
 export const SCHEMA_DEFAULT = 'forebay'
 export const CONNECTIONS_MAX_DEFAULT = 10
 export const NOTES_RETENTION_MS_DEFAULT = 7 * 24 * 3600 * 1000
-export const CLAIM_MS_DEFAULT = 45_000
+export const CLAIM_MS_DEFAULT = 5_000
 export const SWEEP_INTERVAL_MS_DEFAULT = 5_000
 export const OPEN_TIMEOUT_MS_DEFAULT = 10_000
 

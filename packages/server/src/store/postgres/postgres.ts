@@ -7,14 +7,15 @@ import type { Outputs } from '../outputs.ts'
 import type {
   ApplyReport,
   Claim,
-  ClaimKey,
+  HeldClaim,
   RecordedBatch,
   Reservation,
+  Settlement,
   Store,
   StoreCapabilities,
   StoredTask,
 } from '../store.ts'
-import { type ClaimAct, claimCall } from './claims.ts'
+import { type ClaimAct, type ClaimAnswer, claimCall } from './claims.ts'
 import { Database } from './database.ts'
 import { openDatabase } from './open-database.ts'
 import { type PostgresStoreOptions, type ResolvedPostgresStore, resolvePostgresStore } from './options.ts'
@@ -32,8 +33,7 @@ import { Sweeper } from './sweeper.ts'
  * While the server is away every call rejects with STORE_UNAVAILABLE within seconds, and what it was to do may have been
  * done; connections are made again by themselves.
  *
- * Its reservations fence by time, told by the server's clock: a claim that was neither confirmed nor released within
- * `claimMs` may be resumed by another request, so `claimMs` is longer than any append can take.
+ * A claim that nobody has settled or renewed for `claimMs`, told by the server's clock, may be resumed by another request.
  */
 export function postgresStore(options: PostgresStoreOptions): Store {
   return new PostgresStore(resolvePostgresStore(options))
@@ -109,16 +109,20 @@ class PostgresStore implements Store {
     return (await this.#opened().claims.ask({ act: 'reserve', claim })) as Reservation
   }
 
-  async confirm(claim: ClaimKey): Promise<void> {
-    await this.#opened().claims.ask({ act: 'confirm', claim })
+  async confirm(claim: HeldClaim): Promise<Settlement> {
+    return (await this.#opened().claims.ask({ act: 'confirm', claim })) as Settlement
   }
 
-  async release(claim: ClaimKey): Promise<void> {
-    await this.#opened().claims.ask({ act: 'release', claim })
+  async release(claim: HeldClaim): Promise<Settlement> {
+    return (await this.#opened().claims.ask({ act: 'release', claim })) as Settlement
   }
 
-  async doubt(claim: ClaimKey): Promise<void> {
+  async doubt(claim: HeldClaim): Promise<void> {
     await this.#opened().claims.ask({ act: 'doubt', claim })
+  }
+
+  async renew(claim: HeldClaim): Promise<void> {
+    await this.#opened().claims.ask({ act: 'renew', claim })
   }
 
   close(): Promise<void> {
@@ -158,6 +162,6 @@ interface RunningStore {
   readonly database: Database
   readonly applies: ApplyLine
   readonly reads: Gathered<string, StoredTask | null>
-  readonly claims: Gathered<ClaimAct, Reservation | null>
+  readonly claims: Gathered<ClaimAct, ClaimAnswer>
   readonly sweeper: Sweeper
 }

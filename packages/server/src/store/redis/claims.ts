@@ -1,4 +1,5 @@
-import type { Claim, ClaimKey, Reservation } from '../store.ts'
+import { randomUUID } from 'node:crypto'
+import type { Claim, ClaimKey, HeldClaim, Reservation, Settlement } from '../store.ts'
 import type { Connection, Reply } from './connection.ts'
 import type { ResolvedRedisStore } from './options.ts'
 import { EXPIRY_MS_MAX, RESERVE, SETTLE } from './scripts.ts'
@@ -8,8 +9,10 @@ export class Claims {
   readonly #connection: Connection
   readonly #options: ResolvedRedisStore
   readonly #now: () => string
-  /** Claimed by this process and not settled: as many as there are requests between claim and append. */
-  readonly #open = new Set<string>()
+  /** Names this run of the process: its claims. */
+  readonly #run = randomUUID()
+  /** Name and task of what this process has claimed and not settled: as many as there are requests between claim and append. */
+  readonly #open = new Map<string, string>()
   readonly #asked = new Set<Promise<unknown>>()
 
   constructor(connection: Connection, options: ResolvedRedisStore, now: () => string) {
@@ -21,18 +24,22 @@ export class Claims {
   async reserve(claim: Claim): Promise<Reservation> {
     const name = this.#nameOf(claim)
     const windowMs = Math.min(Math.ceil(claim.windowMs), EXPIRY_MS_MAX)
-    const values = [this.#now(), String(this.#options.claimMs), claim.taskId, claim.fingerprint, String(windowMs)]
+    const claimMs = String(this.#options.claimMs)
+    const values = [this.#now(), claimMs, claim.taskId, claim.fingerprint, String(windowMs), this.#run]
     const reply = await this.#wait(this.#connection.run(RESERVE, [name], values))
-    const [said, taskId] = reply as readonly Buffer[]
+    const [said, held] = reply as readonly Buffer[]
     const kind = said!.toString() as Reservation['kind']
-    if (kind === 'claimed' || kind === 'resume') this.#open.add(name)
-    return kind === 'kept' || kind === 'resume' ? { kind, taskId: taskId!.toString() } : { kind }
+    const taskId = held?.toString() ?? claim.taskId
+    if (kind === 'claimed' || kind === 'resume') this.#open.set(name, taskId)
+    return kind === 'kept' || kind === 'resume' ? { kind, taskId } : { kind }
   }
 
-  async settle(act: 'confirm' | 'release' | 'doubt', claim: ClaimKey): Promise<void> {
-    const name = this.#nameOf(claim)
-    await this.#wait(this.#connection.run(SETTLE, [name], [act]))
-    this.#open.delete(name)
+  async settle(act: 'confirm' | 'release', claim: HeldClaim): Promise<Settlement> {
+    return (await this.#act(act, claim)) === 1 ? 'sole' : 'shared'
+  }
+
+  async mark(act: 'doubt' | 'renew', claim: HeldClaim): Promise<void> {
+    await this.#act(act, claim)
   }
 
   /** Resolves when nothing is asked any more. */
@@ -42,8 +49,19 @@ export class Claims {
 
   /** This process appends no more: whoever comes with one of its keys need not wait. */
   async leave(): Promise<void> {
-    const left = [...this.#open].map((name) => this.#connection.run(SETTLE, [name], ['doubt']))
+    const left = [...this.#open].map(([name, taskId]) => this.#settle(name, 'doubt', taskId))
     await Promise.allSettled(left)
+  }
+
+  async #act(act: 'confirm' | 'release' | 'doubt' | 'renew', claim: HeldClaim): Promise<Reply> {
+    const name = this.#nameOf(claim)
+    const reply = await this.#wait(this.#settle(name, act, claim.taskId))
+    if (act !== 'renew') this.#open.delete(name)
+    return reply
+  }
+
+  #settle(name: string, act: string, taskId: string): Promise<Reply> {
+    return this.#connection.run(SETTLE, [name], [act, taskId, this.#run, this.#now()])
   }
 
   async #wait(asked: Promise<Reply>): Promise<Reply> {

@@ -13,8 +13,8 @@ export interface RedisStoreOptions {
   /** How long what is known of an unfinished task is kept after its last note, in ms. Default 7 days. */
   readonly notesRetentionMs?: number
   /**
-   * How long a reservation counts as being appended right now, in ms. Longer than the broker's `publishTimeoutMs`.
-   * Default 45,000.
+   * How long a reservation counts as being appended right now, in ms, by whoever has not renewed it since: a gateway that
+   * lives does so every 1,500 ms. Default 5,000.
    */
   readonly claimMs?: number
   /** How long `open` waits for a server that does not answer, in ms. Default 10,000. */
@@ -43,7 +43,7 @@ export function resolveRedisStore(given: RedisStoreOptions): ResolvedRedisStore 
 
 export const PREFIX_DEFAULT = 'forebay:'
 export const NOTES_RETENTION_MS_DEFAULT = 7 * 24 * 3600 * 1000
-export const CLAIM_MS_DEFAULT = 45_000
+export const CLAIM_MS_DEFAULT = 5_000
 export const OPEN_TIMEOUT_MS_DEFAULT = 10_000
 
 function positive(field: string, value: number): number {

@@ -7,9 +7,10 @@ import type { KeptOutputs, Outputs, OutputsRequest } from '../outputs.ts'
 import type {
   ApplyReport,
   Claim,
-  ClaimKey,
+  HeldClaim,
   RecordedBatch,
   Reservation,
+  Settlement,
   Store,
   StoreCapabilities,
   StoredTask,
@@ -110,16 +111,20 @@ class RedisStore implements Store, PartitionWriter {
     return this.#opened().claims.reserve(claim)
   }
 
-  async confirm(claim: ClaimKey): Promise<void> {
-    await this.#opened().claims.settle('confirm', claim)
+  async confirm(claim: HeldClaim): Promise<Settlement> {
+    return this.#opened().claims.settle('confirm', claim)
   }
 
-  async release(claim: ClaimKey): Promise<void> {
-    await this.#opened().claims.settle('release', claim)
+  async release(claim: HeldClaim): Promise<Settlement> {
+    return this.#opened().claims.settle('release', claim)
   }
 
-  async doubt(claim: ClaimKey): Promise<void> {
-    await this.#opened().claims.settle('doubt', claim)
+  async doubt(claim: HeldClaim): Promise<void> {
+    await this.#opened().claims.mark('doubt', claim)
+  }
+
+  async renew(claim: HeldClaim): Promise<void> {
+    await this.#opened().claims.mark('renew', claim)
   }
 
   close(): Promise<void> {

@@ -147,36 +147,51 @@ export const REBUILD = script(`
   redis.call('DEL', KEYS[1])
   return redis.call('INCR', KEYS[2]) - 1`)
 
+/** For how long a claim without `by` counts: processes of the version before do not renew theirs. */
+const UNRENEWED_CLAIM_MS = 45_000
+
 /**
- * Keys: the reservation. Values: now, ms for which a claim counts, task id, fingerprint, window. Answers the kind and,
- * where somebody holds the key, the task id.
+ * Keys: the reservation. Values: now, ms for which a claim counts, task id, fingerprint, window, run of the process. Answers
+ * the kind and, where somebody holds the key, the task id.
  */
 export const RESERVE = script(`${NOW}
   local now = now_ms(ARGV[1])
-  local held = redis.call('HMGET', KEYS[1], 'task', 'fingerprint', 'kept', 'claimed', 'expires')
+  local held = redis.call('HMGET', KEYS[1], 'task', 'fingerprint', 'kept', 'claimed', 'expires', 'by')
   if not held[1] or tonumber(held[5]) <= now then
     redis.call('DEL', KEYS[1])
     redis.call('HSET', KEYS[1], 'task', ARGV[3], 'fingerprint', ARGV[4], 'kept', '0', 'resumed', '0',
-      'claimed', whole(now), 'expires', whole(now + tonumber(ARGV[5])))
+      'claimed', whole(now), 'expires', whole(now + tonumber(ARGV[5])), 'by', ARGV[6])
     redis.call('PEXPIRE', KEYS[1], ARGV[5])
     return {'claimed'}
   end
   if held[2] ~= ARGV[4] then return {'mismatch'} end
   if held[3] == '1' then return {'kept', held[1]} end
-  if tonumber(held[4]) > now - tonumber(ARGV[2]) then return {'in-flight'} end
-  redis.call('HSET', KEYS[1], 'resumed', '1', 'claimed', whole(now))
+  local counts = tonumber(ARGV[2])
+  if not held[6] then counts = math.max(counts, ${UNRENEWED_CLAIM_MS}) end
+  if tonumber(held[4]) > now - counts then return {'in-flight'} end
+  redis.call('HSET', KEYS[1], 'resumed', '1', 'claimed', whole(now), 'by', ARGV[6])
   return {'resume', held[1]}`)
 
-/** Keys: the reservation. Values: confirm, release or doubt. */
-export const SETTLE = script(`
-  local held = redis.call('HMGET', KEYS[1], 'kept', 'resumed')
-  if not held[1] or held[1] == '1' then return 0 end
+/**
+ * Keys: the reservation. Values: confirm, release, doubt or renew; task id, run of the process, now. Answers 1 where the claim
+ * was never anybody else's.
+ */
+export const SETTLE = script(`${NOW}
+  local held = redis.call('HMGET', KEYS[1], 'kept', 'resumed', 'task', 'by', 'claimed')
+  if held[3] ~= ARGV[2] then return 0 end
+  local sole = held[2] == '0' and 1 or 0
   if ARGV[1] == 'confirm' then
     redis.call('HSET', KEYS[1], 'kept', '1')
-  elseif ARGV[1] == 'release' and held[2] == '0' then
+  elseif held[1] == '1' then
+    return 0
+  elseif ARGV[1] == 'renew' then
+    if held[4] == ARGV[3] and held[5] ~= '0' then
+      redis.call('HSET', KEYS[1], 'claimed', whole(now_ms(ARGV[4])))
+    end
+  elseif ARGV[1] == 'release' and sole == 1 then
     redis.call('DEL', KEYS[1])
   else
-    -- The append before it was resumed may have been kept, so its id must stand for the key.
+    -- Somebody else may have appended it, so its id must stand for the key.
     redis.call('HSET', KEYS[1], 'resumed', '1', 'claimed', '0')
   end
-  return 1`)
+  return sole`)
