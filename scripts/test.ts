@@ -1,20 +1,27 @@
 import { glob } from 'node:fs/promises'
 import { run } from 'node:test'
 import { spec } from 'node:test/reporters'
-import { isDebianRoot, requireCommand } from './rig/debian.ts'
+import { type DebianPackage, requireCommands } from './rig/debian.ts'
+import { installKafka } from './rig/install-kafka.ts'
 import { type Kafka, startKafka } from './rig/kafka.ts'
+import { installMoto } from './rig/moto.ts'
 
 /**
  * Runs every test file against real servers, the quick ones first: what needs no server, then the servers of stores, then
- * what needs a Kafka, then whole roads. Ends with one line, "N passed, N failed", and exit code 1 if something failed.
+ * Kafka and whole roads, then what wants the machine for itself. Ends with one line, "N passed, N failed", and exit code 1
+ * if something failed.
  */
 
 interface Stage {
-  readonly name: string
+  readonly name: StageName
   readonly files: readonly string[]
-  /** Files at once. Crashes and broker restarts want the machine for themselves. */
+  /** Files at once. On two cores three, as most tests wait for others more than they compute. */
   readonly concurrency: number
+  /** Fetches what its tests drive beside our own code. */
+  prepare(): Promise<unknown>
 }
+
+type StageName = 'fast' | 'stores' | 'servers' | 'alone'
 
 interface Count {
   passed: number
@@ -25,16 +32,14 @@ interface Count {
 /** Of one test; those that kill brokers under load take minutes. */
 const TEST_TIMEOUT_MS = 600_000
 
-/** A command, or a file. */
-type DebianPackage = readonly [command: string, debianPackage: string]
-
-/** What the tests drive beside our own code. */
 const STORE_PACKAGES: readonly DebianPackage[] = [
   ['pg_ctlcluster', 'postgresql'],
   ['pgbouncer', 'pgbouncer'],
   ['redis-server', 'redis-server'],
+  ['etcd', 'etcd-server'],
+  ['python3', 'python3-venv'],
 ]
-const ROAD_PACKAGES: readonly DebianPackage[] = [
+const SERVER_PACKAGES: readonly DebianPackage[] = [
   ['java', 'default-jre-headless'],
   ['mvn', 'maven'],
   ['kcat', 'kcat'],
@@ -42,45 +47,47 @@ const ROAD_PACKAGES: readonly DebianPackage[] = [
   ['/usr/lib/nginx/modules/ngx_http_lua_module.so', 'libnginx-mod-http-lua'],
   ['/usr/share/lua/5.1/nginx/kafka/producer.lua', 'lua-nginx-kafka'],
   ['h2load', 'nghttp2-client'],
-  ['etcd', 'etcd-server'],
-  ['python3', 'python3-venv'],
   ['go', 'golang-go'],
   ['chromium', 'chromium'],
 ]
 
+const nothing = async () => {}
+const prepareStores = async () => {
+  await requireCommands(STORE_PACKAGES)
+  await installMoto()
+}
+const prepareServers = async () => {
+  await requireCommands([...STORE_PACKAGES, ...SERVER_PACKAGES])
+  await installKafka()
+}
+
 const only = process.argv.slice(2)
 const files = await testFiles(only)
-const needsKafka = (file: string) => file.includes('kafka')
-const needsStore = (file: string) => /postgres|redis|cli\/test\/store\./.test(file)
-const isRoad = (file: string) => /^(e2e|examples)\//.test(file)
-const stageOf = (file: string) => {
-  if (isRoad(file)) return 'roads'
-  if (needsKafka(file)) return 'kafka'
-  return needsStore(file) ? 'stores' : 'fast'
-}
-const stages: readonly Stage[] = ['fast', 'stores', 'kafka', 'roads'].map((name) => {
-  const concurrency = name === 'fast' || name === 'stores' ? 2 : 1
-  return { name, files: files.filter((file) => stageOf(file) === name), concurrency }
-})
+const stages: readonly Stage[] = [
+  stage('fast', 3, nothing),
+  stage('stores', 3, prepareStores),
+  stage('servers', 3, prepareServers),
+  stage('alone', 1, prepareServers),
+].filter((one) => one.files.length > 0)
 const count: Count = { passed: 0, failed: 0, failedFiles: new Set() }
 if (files.length === 0) {
   console.error(`No test file's path holds ${only.join(' or ')}.`)
   process.exit(2)
 }
 
+// Brokers of tests live a minute: compiled well by the Java machine they would cost twice the time of the processor.
+process.env.JDK_JAVA_OPTIONS ??= '-XX:TieredStopAtLevel=1'
+const prepared = prepareInTurn()
 let kafka: Kafka | null = null
 const stopped = new AbortController()
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stopped.abort())
 try {
-  for (const stage of stages) {
-    if (stage.files.length === 0 || stopped.signal.aborted) continue
-    if (stage.name !== 'fast') await installPackages(STORE_PACKAGES)
-    if (stage.name === 'kafka' || stage.name === 'roads') {
-      await installPackages(ROAD_PACKAGES)
-      kafka ??= await startSharedKafka()
-    }
-    console.log(`\n── ${stage.name}: ${stage.files.length} files`)
-    await runStage(stage, count)
+  for (const one of stages) {
+    if (stopped.signal.aborted) continue
+    await prepared.get(one.name)
+    if (one.name === 'servers') kafka = await startSharedKafka()
+    console.log(`\n── ${one.name}: ${one.files.length} files`)
+    await runStage(one, count)
   }
 } catch (error) {
   count.failed++
@@ -93,6 +100,40 @@ if (count.failedFiles.size > 0) console.log(`\nFailed in:\n  ${[...count.failedF
 console.log(`\n${count.passed} passed, ${count.failed} failed`)
 process.exit(count.failed > 0 || count.passed === 0 || stopped.signal.aborted ? 1 : 0)
 
+function stage(name: StageName, concurrency: number, prepare: Stage['prepare']): Stage {
+  const mine = files.filter((file) => stageOf(file) === name)
+  // The longest of them are those of Kafka: whatever begins last should be short.
+  return {
+    name,
+    concurrency,
+    prepare,
+    files: [...mine.filter(needsKafka), ...mine.filter((file) => !needsKafka(file))],
+  }
+}
+
+function stageOf(file: string): StageName {
+  if (file.includes('chaos')) return 'alone'
+  if (/^(e2e|examples)\//.test(file) || needsKafka(file)) return 'servers'
+  return /postgres|redis|etcd|blobs-s3|cli\/test\/store\./.test(file) ? 'stores' : 'fast'
+}
+
+function needsKafka(file: string): boolean {
+  return file.includes('kafka')
+}
+
+/** While earlier stages run, what later ones need is fetched: on a new machine that takes minutes. */
+function prepareInTurn(): ReadonlyMap<StageName, Promise<unknown>> {
+  let last: Promise<unknown> = Promise.resolve()
+  return new Map(
+    stages.map(({ name, prepare }) => {
+      last = last.then(prepare)
+      // Whoever waits for it hears of it.
+      last.catch(() => {})
+      return [name, last]
+    }),
+  )
+}
+
 async function testFiles(names: readonly string[]): Promise<string[]> {
   const found: string[] = []
   for await (const file of glob('{packages/*/test,scripts/test,history/test,sim/test,e2e,examples}/**/*.test.ts')) {
@@ -100,17 +141,6 @@ async function testFiles(names: readonly string[]): Promise<string[]> {
     if (names.length === 0 || names.some((name) => file.includes(name))) found.push(file)
   }
   return found.sort()
-}
-
-/** Where we may; throws the line to type otherwise. */
-async function installPackages(packages: readonly DebianPackage[]): Promise<void> {
-  const missing: string[] = []
-  for (const [command, debianPackage] of packages) {
-    await requireCommand(command, debianPackage).catch(() => missing.push(debianPackage))
-  }
-  if (missing.length === 0) return
-  const why = isDebianRoot() ? 'could not be installed' : 'are missing, and only root may install them'
-  throw new Error(`Programs that tests need ${why}. Try: apt-get install -y ${missing.join(' ')}`)
 }
 
 /** For every test that can share one. */

@@ -12,12 +12,21 @@ const run = promisify(execFile)
  * the folders of servers (/usr/sbin) too, which are not on everybody's path.
  */
 export async function requireCommand(command: string, debianPackage: string): Promise<void> {
-  if (exists(command)) return
-  if (isDebianRoot()) {
-    await refreshLists()
-    await run('apt-get', [...APT_OPTIONS, 'install', '-y', '--no-install-recommends', debianPackage], { env: APT_ENV })
-  }
-  if (!exists(command)) throw new Error(`'${command}' is missing. Try: apt-get install -y ${debianPackage}`)
+  await requireCommands([[command, debianPackage]])
+}
+
+/** A command, or a file. */
+export type DebianPackage = readonly [command: string, debianPackage: string]
+
+/** The same for many, by one installation. */
+export async function requireCommands(wanted: readonly DebianPackage[]): Promise<void> {
+  const absent = missingOf(wanted)
+  if (absent.length === 0) return
+  if (isDebianRoot()) await install(absent)
+  const left = missingOf(wanted)
+  if (left.length === 0) return
+  const why = isDebianRoot() ? 'could not be installed' : 'are missing, and only root may install them'
+  throw new Error(`Programs that are needed ${why}. Try: apt-get install -y ${left.join(' ')}`)
 }
 
 /** Asks the archive for its current package lists. */
@@ -50,6 +59,19 @@ export async function unpackDebian(packages: readonly string[], dir: string): Pr
 /** Another apt may be at work on this machine: wait for it. */
 const APT_OPTIONS = ['-q', '-o', 'DPkg::Lock::Timeout=120', '-o', 'APT::Sandbox::User=root']
 const APT_ENV = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
+
+function missingOf(wanted: readonly DebianPackage[]): string[] {
+  return wanted.filter(([command]) => !exists(command)).map(([, debianPackage]) => debianPackage)
+}
+
+async function install(packages: readonly string[]): Promise<void> {
+  const args = [...APT_OPTIONS, 'install', '-y', '--no-install-recommends']
+  await refreshLists()
+  // One that cannot be had keeps all of a call away: then each for itself.
+  await run('apt-get', [...args, ...packages], { env: APT_ENV }).catch(async () => {
+    for (const one of packages) await run('apt-get', [...args, one], { env: APT_ENV }).catch(() => {})
+  })
+}
 
 function exists(command: string): boolean {
   if (command.startsWith('/')) return existsSync(command)

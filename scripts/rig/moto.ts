@@ -22,8 +22,11 @@ export interface MotoOptions {
 
 export const hasMoto = hasPython
 
+/** The folder of its Python environment; the first call on a machine fetches it. */
+export const installMoto = () => pythonPackages(['moto[server]==5.2.5'])
+
 export async function startMoto(options: MotoOptions = {}): Promise<MotoRig> {
-  const environment = await pythonPackages(['moto[server]==5.2.5'])
+  const environment = await installMoto()
   const port = options.port ?? (await freePort())
   const { uncheckedRequests } = options
   const moto: Rig = startProcess({

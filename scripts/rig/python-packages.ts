@@ -21,9 +21,27 @@ export const hasPython = async () =>
  * makes one of its own); the last to finish is what all use from then on.
  */
 export async function pythonPackages(packages: readonly string[]): Promise<string> {
+  return made(packages, async (fresh) => {
+    const pip = join(await made(['pip alone'], (folder) => run('python3', ['-m', 'venv', folder])), 'bin/python')
+    await run('python3', ['-m', 'venv', '--without-pip', fresh])
+    const into = [
+      '-m',
+      'pip',
+      '--python',
+      join(fresh, 'bin/python'),
+      'install',
+      '--quiet',
+      '--disable-pip-version-check',
+    ]
+    await run(pip, [...into, ...packages])
+  })
+}
+
+/** Putting pip into an environment takes seconds, so one has it and fills the others. */
+async function made(content: readonly string[], make: (folder: string) => Promise<unknown>): Promise<string> {
   const { stdout: version } = await run('python3', ['--version'])
   const name = createHash('sha256')
-    .update(JSON.stringify([version, packages]))
+    .update(JSON.stringify([version, content]))
     .digest('hex')
     .slice(0, 12)
   const folder = join(homedir(), '.cache/forebay/python')
@@ -32,9 +50,7 @@ export async function pythonPackages(packages: readonly string[]): Promise<strin
   if (found !== null) return found
   await mkdir(folder, { recursive: true })
   const fresh = await mkdtemp(`${pointer}-`)
-  await run('python3', ['-m', 'venv', fresh])
-  const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check']
-  await run(join(fresh, 'bin/python'), [...pip, ...packages])
+  await make(fresh)
   await writeFile(`${fresh}.path`, fresh)
   await rename(`${fresh}.path`, `${pointer}.path`)
   return fresh
