@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Forebay, startForebay } from '../forebay.ts'
-import type { Outage } from './judge.ts'
+import type { Stretch } from './judge.ts'
 
 /** `forebay up --roles collector`, killed and started again as a supervisor does it. */
 export interface CollectorProcess extends AsyncDisposable {
-  /** When it was not there, or about to be killed, each with an end once it is back. */
-  readonly outages: readonly Outage[]
+  /** When it was not there, each with an end once it is back. */
+  readonly outages: readonly Stretch[]
   /** kill -9, and starts it again; resolves when it takes lines, although the log may be away. */
   killAndStart(): Promise<void>
   /** Resolves when nothing is on this machine's disk that is not in the log. */
@@ -19,7 +19,7 @@ export interface CollectorProcess extends AsyncDisposable {
 
 export async function startCollectorProcess(config: Readonly<Record<string, unknown>>): Promise<CollectorProcess> {
   const forebay: Forebay = await startForebay({ config, roles: ['collector'] })
-  const outages: Outage[] = []
+  const outages: Stretch[] = []
   let starting: Promise<void> = Promise.resolve()
   const metrics = async () => (await fetch(`${forebay.url}/metrics`)).text()
   return {
@@ -30,7 +30,7 @@ export async function startCollectorProcess(config: Readonly<Record<string, unkn
       starting = forebay.start()
       starting.catch(() => {})
       await forebay.rig.line(/"collecting access logs"/, COLLECTS_WITHIN_MS)
-      outages.push({ fromMs: killedMs - LAST_BREATH_MS, untilMs: Date.now() })
+      outages.push({ fromMs: killedMs, untilMs: Date.now() })
     },
     async untilThrough(withinMs) {
       await starting
@@ -58,8 +58,6 @@ export async function startCollectorProcess(config: Readonly<Record<string, unkn
 
 const COLLECTS_WITHIN_MS = 30_000
 const LOOK_MS = 250
-/** What its socket held when it died is lost, and what the kernel dropped since it last looked is not told. */
-const LAST_BREATH_MS = 2_000
 const OUTPUT_CHARS_SHOWN = 4_000
 
 function behind(metrics: string, place: string): number {

@@ -8,6 +8,7 @@ import type { TopicRow } from './read-rows.ts'
 const row = (requestId: string, first: number, end: number, more: Partial<TopicRow> = {}): TopicRow => ({
   ...{ place: 'web-1:/a.log@e1', first, end, kind: 'access', requestId, timeMs: 0, path: '/', query: '' },
   ...{ method: 'GET', status: 200, task: '', reason: '', lines: null },
+  ...{ fromMs: Number.NaN, untilMs: Number.NaN },
   ...more,
 })
 const truth = new Map([
@@ -23,7 +24,7 @@ function findsFault(verdict: Verdict, says: RegExp): void {
 
 test('a file whose rows come again, out of order, is well', () => {
   const verdict = judgeFiles({ truth, rows: [b, a, b, c, a] }, [30, 0])
-  assert.deepEqual(verdict, { wrongs: [], repeats: 2, lost: { whileDown: 0, told: 0 }, rows: 3 })
+  assert.deepEqual(verdict, { wrongs: [], repeats: 2, lost: { inStretches: 0, counted: 0 }, rows: 3 })
 })
 
 test('of a file, a missing request, a gap, a late begin, a short end, a drop and a foreign row are faults', () => {
@@ -42,22 +43,39 @@ test('a request with two places, and a place with two requests, are faults', () 
   findsFault(judgeFiles({ truth, rows: [a, b, c, row('c', 0, 10)] }, [30]), /stands for two rows: a and c/)
 })
 
-test('a datagram may be missing while no collector ran or where a row tells of it, and not otherwise', () => {
-  const down = [{ fromMs: 1_900, untilMs: 2_100 }]
-  const c = row('c', 10, 20)
-  const later = new Map([...truth, ['d', 4_000]])
-  findsFault(
-    judgeDatagrams({ truth: later, rows: [a] }, down),
-    /1 requests are missing that ended \(1970-01-01T00:00:04/,
-  )
-  assert.deepEqual(judgeDatagrams({ truth, rows: [a] }, down).lost, { whileDown: 2, told: 0 })
-  assert.deepEqual(judgeDatagrams({ truth, rows: [a, c] }, down), {
-    ...{ wrongs: [], repeats: 0, rows: 2 },
-    lost: { whileDown: 1, told: 0 },
+const absence = (fromMs: number, untilMs: number) =>
+  row('', 10, 10, { kind: 'dropped', reason: 'not-running', fromMs, untilMs })
+
+test('a datagram may be missing where a row names the time that it ended, or counts it, and not otherwise', () => {
+  const down = [{ fromMs: 1_900, untilMs: 3_100 }]
+  const [early, late] = [absence(1_800, 2_500), absence(2_400, 3_050)]
+  assert.deepEqual(judgeDatagrams({ truth, rows: [a, early, early, late] }, down), {
+    ...{ wrongs: [], repeats: 0, rows: 1 },
+    lost: { inStretches: 2, counted: 0 },
   })
-  findsFault(judgeDatagrams({ truth, rows: [a, c] }, []), /1 requests are missing that ended \(1970/)
+  findsFault(
+    judgeDatagrams({ truth, rows: [a, early] }, down),
+    /1 requests are missing that ended \(1970-01-01T00:00:03/,
+  )
+  findsFault(judgeDatagrams({ truth, rows: [a] }, down), /2 requests are missing/)
+  findsFault(judgeDatagrams({ truth, rows: [a, absence(2_010, 2_990)] }, down), /2 requests are missing/)
   const told = row('', 10, 10, { kind: 'dropped', reason: 'socket', lines: 1 })
-  assert.deepEqual(judgeDatagrams({ truth, rows: [a, told, told, c] }, []).lost, { whileDown: 0, told: 1 })
+  assert.deepEqual(judgeDatagrams({ truth, rows: [a, told, told, row('c', 10, 20)] }, []).lost, {
+    ...{ inStretches: 0, counted: 1 },
+  })
   findsFault(judgeDatagrams({ truth, rows: [a, told, told] }, []), /2 requests are missing/)
-  findsFault(judgeDatagrams({ truth, rows: [a, row('c', 20, 30)] }, down), /ends at 10 and the next begins at 20/)
+  findsFault(
+    judgeDatagrams({ truth, rows: [a, early, row('c', 20, 30)] }, down),
+    /ends at 10 and the next begins at 20/,
+  )
+})
+
+test('rows that name far more time than no collector ran are a fault', () => {
+  const down = [{ fromMs: 1_900, untilMs: 2_100 }]
+  findsFault(
+    judgeDatagrams({ truth, rows: [a, absence(0, 4_000)] }, down),
+    /rows name 4000 ms, and no more than 2200 ms/,
+  )
+  const twice = [absence(1_000, 2_500), absence(1_500, 3_000), absence(1_000, 3_000)]
+  assert.deepEqual(judgeDatagrams({ truth, rows: [a, ...twice] }, down).wrongs, [])
 })

@@ -6,14 +6,14 @@ export interface Verdict {
   readonly wrongs: readonly string[]
   /** Records that came again. */
   readonly repeats: number
-  /** Requests that the road did not bring, and may not have brought. */
-  readonly lost: { readonly whileDown: number; readonly told: number }
+  /** Requests that the road did not bring, and that rows cover: by the time they ended, or by their number. */
+  readonly lost: { readonly inStretches: number; readonly counted: number }
   /** Rows that were counted once each. */
   readonly rows: number
 }
 
-/** A stretch in which no collector ran, or one that was about to die. Wall ms. */
-export interface Outage {
+/** A stretch in which no collector ran. Wall ms. */
+export interface Stretch {
   readonly fromMs: number
   readonly untilMs: number
 }
@@ -45,44 +45,67 @@ export function judgeFiles({ truth, rows }: Evidence, sizes: readonly number[]):
   if (String(ordered(ends)) !== String(ordered(sizes))) {
     wrongs.push(`epochs end at ${ordered(ends)}, and the files are so long: ${ordered(sizes)}`)
   }
-  return { wrongs, repeats: once.repeats, lost: { whileDown: 0, told: 0 }, rows: once.rows.length }
+  return { wrongs, repeats: once.repeats, lost: { inStretches: 0, counted: 0 }, rows: once.rows.length }
 }
 
 /**
- * The road of datagrams: once each; what is missing ended while no collector ran, or is told in rows, or was the first to be sent
- * after it: the kernel tells nginx of the datagram before, that nobody took, in the place of sending this one.
+ * The road of datagrams: once each; what is missing ended in a stretch that a row names, or is among the lines that rows count.
+ * And the stretches must not be idle talk: together they are not much longer than the outages.
  */
-export function judgeDatagrams({ truth, rows }: Evidence, outages: readonly Outage[]): Verdict {
+export function judgeDatagrams({ truth, rows }: Evidence, outages: readonly Stretch[]): Verdict {
   const once = onceEach(rows.filter(({ kind }) => kind !== 'dropped'))
   // What got to the collector has places one after the other; what did not has none.
   const wrongs = [...once.wrongs, ...madeUp(truth, once.rows), ...gapsOf(once.rows)]
   const seen = new Set(once.rows.map((row) => row.requestId))
-  const told = new Map(
-    rows.filter(({ kind }) => kind === 'dropped').map((row) => [JSON.stringify(row), row.lines ?? 0]),
-  )
-  const toldLines = [...told.values()].reduce((sum, lines) => sum + lines, 0)
-  const ends = [...truth.values()].sort((one, two) => one - two)
-  const down = outages.map(({ fromMs, untilMs }) => ({
-    fromMs,
-    untilMs: ends.find((endedMs) => endedMs > untilMs) ?? untilMs,
-  }))
+  const drops = [
+    ...new Map(rows.flatMap((row) => (row.kind === 'dropped' ? [[JSON.stringify(row), row]] : []))).values(),
+  ]
+  const absences = drops.filter(({ reason }) => reason === 'not-running')
+  const counted = drops
+    .filter(({ reason }) => reason !== 'not-running')
+    .reduce((sum, { lines }) => sum + (lines ?? 0), 0)
   const others: number[] = []
-  let whileDown = 0
+  let inStretches = 0
   for (const [id, endedMs] of truth) {
     if (seen.has(id)) continue
-    if (down.some(({ fromMs, untilMs }) => endedMs >= fromMs && endedMs <= untilMs)) whileDown++
+    if (absences.some((row) => endedMs >= row.fromMs - CLOCK_MS && endedMs <= row.untilMs + CLOCK_MS)) inStretches++
     else others.push(endedMs)
   }
-  if (others.length > toldLines) {
-    const when = others.slice(0, 5).map((endedMs) => new Date(endedMs).toISOString())
-    const down = outages.map(({ fromMs, untilMs }) =>
-      [fromMs, untilMs].map((ms) => new Date(ms).toISOString()).join(' to '),
-    )
+  const told = `not ${stretches(absences)}; no collector ran ${stretches(outages)}`
+  if (others.length > counted) {
+    const when = others.slice(0, 5).map(isoTime)
     wrongs.push(
-      `${others.length} requests are missing that ended (${when}) while a collector ran (not ${down}); rows tell of ${toldLines}`,
+      `${others.length} requests are missing that ended (${when}) when no row says so (${told}); rows count ${counted}`,
     )
   }
-  return { wrongs, repeats: once.repeats, lost: { whileDown, told: toldLines }, rows: once.rows.length }
+  const saidMs = lengthOf(absences)
+  const allowedMs = lengthOf(outages) + outages.length * SAID_TOO_MUCH_MS
+  if (saidMs > allowedMs) wrongs.push(`rows name ${saidMs} ms, and no more than ${allowedMs} ms are fair (${told})`)
+  return { wrongs, repeats: once.repeats, lost: { inStretches, counted }, rows: once.rows.length }
+}
+
+/** All clocks are one machine's; what nginx writes has ms, and of a clock that is read twice either may be the earlier one. */
+const CLOCK_MS = 2
+/** For each outage: a note of the collector is as old as this where its disk is slow, and a line may be sent late. */
+const SAID_TOO_MUCH_MS = 2_000
+
+/** Of all of them together, what is in several counted once. */
+function lengthOf(stretches: readonly Stretch[]): number {
+  let sum = 0
+  let reachedMs = Number.NEGATIVE_INFINITY
+  for (const { fromMs, untilMs } of [...stretches].sort((one, other) => one.fromMs - other.fromMs)) {
+    sum += Math.max(0, untilMs - Math.max(fromMs, reachedMs))
+    reachedMs = Math.max(reachedMs, untilMs)
+  }
+  return sum
+}
+
+function stretches(some: readonly Stretch[]): string {
+  return some.map(({ fromMs, untilMs }) => `${isoTime(fromMs)} to ${isoTime(untilMs)}`).join(', ')
+}
+
+function isoTime(ms: number): string {
+  return Number.isNaN(ms) ? 'never' : new Date(ms).toISOString()
 }
 
 interface Once {

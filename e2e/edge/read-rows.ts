@@ -20,6 +20,9 @@ export interface TopicRow {
   /** Of dropped rows. */
   readonly reason: string
   readonly lines: number | null
+  /** Of rows with the reason not-running: when what they tell of ended. Wall ms; NaN in others. */
+  readonly fromMs: number
+  readonly untilMs: number
 }
 
 /** Every record, in the order of the log. */
@@ -49,7 +52,7 @@ export function requestOf(line: string): Pick<TopicRow, 'requestId' | 'timeMs'> 
 }
 
 function membersOf(json: string): Omit<TopicRow, 'place' | 'first' | 'end'> {
-  const said = JSON.parse(json) as Partial<Record<keyof TopicRow | 'time', unknown>>
+  const said = JSON.parse(json) as Partial<Record<keyof TopicRow | 'time' | 'from' | 'until', unknown>>
   const text = (value: unknown) => (typeof value === 'string' ? value : '')
   const number = (value: unknown) => (typeof value === 'number' ? value : null)
   return {
@@ -63,5 +66,7 @@ function membersOf(json: string): Omit<TopicRow, 'place' | 'first' | 'end'> {
     task: text(said.task),
     reason: text(said.reason),
     lines: number(said.lines),
+    fromMs: Date.parse(text(said.from)),
+    untilMs: Date.parse(text(said.until)),
   }
 }

@@ -179,6 +179,12 @@ async function storeWrongs(
   )
   const seen = new Set(named)
   const missing = [...wanted].filter((name) => !seen.has(name))
+  const drops = await store.query('SELECT reason, source, epoch, lost_from, lost_until FROM dropped')
+  const told = new Set(
+    drops.map(({ lost_until }) => (lost_until == null ? Number.NaN : Date.parse(String(lost_until)))),
+  )
+  const stretches = records.filter(({ untilMs }) => !Number.isNaN(untilMs))
+  const untold = stretches.filter(({ untilMs }) => !told.has(untilMs))
   const joined = await store.query(
     `SELECT count(DISTINCT access.task) AS tasks FROM access JOIN tasks USING (task)
       WHERE method = 'POST' AND status = 202 AND tasks.state = 'succeeded'`,
@@ -188,6 +194,7 @@ async function storeWrongs(
     ...(missing.length === 0 ? [] : [`${missing.length} rows are not in the store, such as ${missing[0]}`]),
     ...(named.length === seen.size ? [] : [`${named.length - seen.size} rows are twice in the store`]),
     ...(seen.size <= wanted.size ? [] : [`${seen.size - wanted.size} rows of the store are not on the topic`]),
+    ...(untold.length === 0 ? [] : [`the store does not tell of ${untold.length} stretches without a collector`]),
     ...(joinedTasks === tasks.length
       ? []
       : [`SQL joins ${joinedTasks} of ${tasks.length} tasks with the requests that began them`]),

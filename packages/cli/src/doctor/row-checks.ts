@@ -70,7 +70,7 @@ async function readRows(log: Broker, topic: string, sinceMs: number): Promise<Ro
 }
 
 function tell({ told }: Rows, row: DroppedRow): void {
-  const name = `${row.reason} ${row.source}@${row.epoch} ${row.first}`
+  const name = `${row.reason} ${row.source}@${row.epoch} ${row.first} ${row.from ?? ''} ${row.until ?? ''}`
   const known = told.get(name)
   if (known === undefined) told.set(name, { row, lines: row.lines ?? 0 })
 }
@@ -119,13 +119,12 @@ function judged(topic: string, rows: Rows, sinceMs: number): Finding[] {
     )
   }
   for (const { row, lines } of told.values()) {
-    const what = row.lines === null ? 'nobody knows how many lines' : `${lines} lines`
     findings.push(
       found(
         'sequence',
         'warn',
         printable(`${row.source}@${row.epoch}`),
-        `${what} are lost, and told: ${row.reason}`,
+        printable(`${lossOf(row, lines)}, and told: ${row.reason}`),
         LOST[row.reason] ?? 'See docs/edge.md.',
       ),
     )
@@ -150,11 +149,18 @@ function isTold(told: Rows['told'], name: string, { first, end }: { first: numbe
   return false
 }
 
+function lossOf({ from, until, lines: said }: DroppedRow, lines: number): string {
+  if (until !== undefined) return `requests that ended from ${from ?? 'an unknown time'} to ${until} may be missing`
+  return said === null ? 'nobody knows how many lines are lost' : `${lines} lines are lost`
+}
+
 const LOST: Readonly<Partial<Record<string, string>>> = {
   'spool-full': 'Give edge.spool.max more room, or find out why the log was away for so long.',
   socket: 'The UDP socket was full: use a file (access_log FILE), or raise net.core.rmem_max.',
   'file-gone': 'Keep rotated files longer (logrotate: rotate, delaycompress), and do not use copytruncate.',
   'spool-torn': 'The machine or its disk failed while the spool was written.',
+  'not-running':
+    'UDP was sent while no collector ran, or as it was killed: use a file (access_log FILE), which is read later.',
   sender: 'The sender had no room while the collector was away: raise its buffer.',
 }
 
