@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { appendFileSync, writeFileSync } from 'node:fs'
+import { appendFileSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { test } from 'node:test'
@@ -115,6 +115,39 @@ test('logs belong to operators: a key that is none is refused', async () => {
   assert.match(plain.stderr, /FORBIDDEN/)
   assert.equal(operator.stdout, '{"one":1}\n', operator.stderr)
 })
+
+test('a query that is interrupted ends at once with 130, at the gateway of the configuration and in the folder', async () => {
+  using folder = temporaryFolder()
+  const [endless, count] = ['SELECT count(*) FROM range(1000000000000)', 'SELECT 7 AS seven']
+  writeFileSync(
+    join(folder.path, 'forebay.yaml'),
+    'partitions: 1\nqueues: { hello: {} }\nedge: { logs: { store: local } }\n',
+  )
+  await using server = await up(folder.path)
+  await server.says(/keeping logs/)
+  const listen = ['--set', `http.listen=${new URL(server.url).host}`, '--set', 'data=nowhere']
+  assert.deepEqual(await logs(folder.path, ['query', count, '--json', ...listen]), [{ seven: 7 }])
+  for (const place of [listen, ['--dir', join(folder.path, '.forebay', 'logs')]]) {
+    const child = spawn(process.execPath, [MAIN, 'logs', 'query', endless, ...place], {
+      ...{ cwd: folder.path, env: cleanEnvironment(), stdio: ['ignore', 'pipe', 'pipe'] },
+    })
+    let said = ''
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      said += text
+    })
+    const closed = once(child, 'close')
+    while (!hasChild(place === listen ? server.child.pid! : child.pid!))
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    child.kill('SIGINT')
+    assert.deepEqual(await closed, [130, null])
+    assert.equal(said, '')
+  }
+})
+
+/** A query is under way where there is a process for it. */
+function hasChild(pid: number): boolean {
+  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8') !== ''
+}
 
 async function logs(cwd: string, args: readonly string[]): Promise<unknown[]> {
   const { code, stdout, stderr } = await forebay(['logs', ...args], { cwd })

@@ -8,9 +8,10 @@ import { type Context, requireConfig, withConfigFlags } from '../context.ts'
 import { inertJson } from '../events/event-lines.ts'
 import { readCount } from '../events/when.ts'
 import { CommandError, EXIT } from '../exit-codes.ts'
-import { type AdminAsk, type GatewayFlags, openGateway, URL_FLAG } from '../gateway.ts'
+import { type AdminAsk, type GatewayFlags, openGateway } from '../gateway.ts'
 import { onInterrupt } from '../interrupt.ts'
 import { csvLine, type LogColumn, objectOf, rowLines, tailLine } from '../logs/show-rows.ts'
+import { urlOf } from '../up/banner.ts'
 import { type LogsPlace, logsPlace, queriesOf } from '../up/logs.ts'
 
 interface PlaceFlags extends GatewayFlags {
@@ -36,7 +37,10 @@ interface TailFlags extends PlaceFlags {
 export function registerLogs(program: Command, context: Context): void {
   const logs = program.command('logs').description('Asks the log store: access logs, tasks, attempts and events.')
   withPlaceFlags(logs.command('query'))
-    .argument('<sql>', 'one SELECT over access, undecodable, dropped, logs, tasks, attempts, events')
+    .argument(
+      '<sql>',
+      'one SELECT over access, tasks, attempts, events, logs, dropped, undecodable, task_records, others',
+    )
     .description('Answers SQL over the rows of the log store.')
     .addOption(new Option('--json', 'one JSON object a row, on stdout').conflicts('csv'))
     .option('--csv', 'comma-separated values with a header, on stdout')
@@ -60,7 +64,7 @@ export function registerLogs(program: Command, context: Context): void {
 
 function withPlaceFlags(command: Command): Command {
   return withConfigFlags(command)
-    .option(...URL_FLAG)
+    .option('--url <url>', 'the gateway (FOREBAY_URL; default: http.listen of the configuration)')
     .option('--dir <folder>', "the store's own folder, without a gateway")
 }
 
@@ -73,6 +77,7 @@ Examples:
   forebay logs query 'SELECT status, count(*) FROM access GROUP BY status ORDER BY status' --since 1h
   forebay logs query "SELECT * FROM attempts WHERE task = 'ID'" --json
   forebay logs query 'SUMMARIZE access' --csv > summary.csv
+  forebay logs query 'DESCRIBE access'              the columns of a table; docs/logs.md says what they mean
 ${ABOUT_PLACE}`
 
 const TAIL_EXAMPLES = `
@@ -101,8 +106,7 @@ async function query(sql: string, flags: QueryFlags, context: Context): Promise<
   })
   let columns: readonly LogColumn[] = []
   const shown: (readonly unknown[])[] = []
-  for await (const part of parts) {
-    if (interrupt.signal.aborted) return
+  for await (const part of untilAborted(parts, interrupt.signal)) {
     if (part.columns !== undefined) {
       columns = part.columns
       if (flags.csv) terminal.data(csvLine(columns.map(({ name }) => name)))
@@ -115,6 +119,10 @@ async function query(sql: string, flags: QueryFlags, context: Context): Promise<
     if (part.end === undefined) continue
     if (!flags.json && !flags.csv) for (const line of rowLines(columns, shown)) terminal.data(line)
     if (part.end.truncated) terminal.say('There are more rows; --limit says how many are shown.')
+  }
+  if (interrupt.signal.aborted) {
+    // Not 0: what was shown is not the answer.
+    process.exit(interrupt.signal.reason === 'SIGTERM' ? EXIT.terminated : EXIT.interrupted)
   }
 }
 
@@ -129,15 +137,8 @@ async function tail(flags: TailFlags, context: Context): Promise<void> {
   const parts = partsOf(flags, context, '/v1/admin/logs/tail', question, async function* (place) {
     yield* queriesOf(await import('@forebay/edge/store'), place).tail(question, signal)
   })
-  const iterator = parts[Symbol.asyncIterator]()
-  const interrupted = new Promise<{ done: true; value: undefined }>((done) => {
-    signal.addEventListener('abort', () => done({ done: true, value: undefined }), { once: true })
-  })
   let columns: readonly LogColumn[] = []
-  for (;;) {
-    const next = await Promise.race([iterator.next(), interrupted])
-    if (next.done) break
-    const part = next.value
+  for await (const part of untilAborted(parts, signal)) {
     if (part.columns !== undefined) {
       columns = part.columns
       if (terminal.attended) terminal.say(`Following ${flags.table ?? 'access'}. Ctrl-C ends it.`)
@@ -148,6 +149,21 @@ async function tail(flags: TailFlags, context: Context): Promise<void> {
     }
   }
   if (signal.aborted) process.exit(EXIT.ok)
+}
+
+/** Ends at once, also while the next part is waited for; the process ends after it. */
+async function* untilAborted<T>(parts: AsyncGenerator<T>, signal: AbortSignal): AsyncGenerator<T> {
+  const aborted = new Promise<{ done: true; value: undefined }>((done) => {
+    signal.addEventListener('abort', () => done({ done: true, value: undefined }), { once: true })
+  })
+  for (;;) {
+    const asked = parts.next()
+    // What comes after the abort is its consequence.
+    asked.catch(() => {})
+    const next = await Promise.race([aborted, asked])
+    if (next.done) return
+    yield next.value
+  }
 }
 
 /** From the gateway, or from where the rows are. */
@@ -166,16 +182,19 @@ async function* partsOf(
     ...{ method: 'POST', path, contentType: 'application/json' },
     body: Buffer.from(JSON.stringify(question)),
   }
+  const given = flags.url ?? context.environment.url
+  const options = given === undefined ? requireConfig(context, flags).options : null
+  const url = options === null ? given : urlOf(options)
   let answered = false
   try {
-    for await (const line of openGateway(flags, context).lines(ask)) {
+    for await (const line of openGateway(url === undefined ? {} : { url }, context).lines(ask)) {
       answered = true
       yield line as Part
     }
   } catch (thrown) {
     const isAway = thrown instanceof CommandError && thrown.exitCode === EXIT.notConnected && !answered
-    if (!isAway || flags.url !== undefined || context.environment.url !== undefined) throw thrown
-    const place = logsPlace(requireConfig(context, flags).options)
+    if (!isAway || options === null) throw thrown
+    const place = logsPlace(options)
     if ('dir' in place && !existsSync(place.dir)) throw thrown
     yield* explained(read(place))
   }

@@ -25,9 +25,17 @@ export function resolveLimits(given: QueryLimits): ResolvedLimits {
   for (const name of ['timeoutMs', 'rowsMax', 'memoryBytes', 'threads'] as const) {
     const value = resolved[name]
     if (!Number.isSafeInteger(value) || value < 1 || value > LIMITS_MAX[name]) {
-      const message = `${name} is ${value}: it must be a whole number from 1 to ${LIMITS_MAX[name]}.`
+      const message = `${TITLES[name]} is ${value}: it must be a whole number from 1 to ${LIMITS_MAX[name]}.`
       throw new ForebayError('BAD_REQUEST', message, { members: { field: name } })
     }
   }
   return resolved
+}
+
+/** As a request names it, and as the command does. */
+const TITLES = {
+  timeoutMs: 'timeoutMs (--timeout, in ms)',
+  rowsMax: 'rowsMax (--limit)',
+  memoryBytes: 'memoryBytes',
+  threads: 'threads',
 }
