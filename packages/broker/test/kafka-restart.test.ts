@@ -84,6 +84,7 @@ describe('Kafka goes away and comes back', { timeout: 120_000 }, () => {
     assert.equal(text((await heard.next()).value[0].value), 'before')
 
     await kafka.stop()
+    const looking = assert.rejects(broker.inspect({ topics: [topic] }), { code: 'BROKER_UNAVAILABLE' })
     const downSince = performance.now()
     while (performance.now() - downSince < 10_000) {
       const start = performance.now()
@@ -100,6 +101,7 @@ describe('Kafka goes away and comes back', { timeout: 120_000 }, () => {
       assert.equal(error.code, 'NOT_ACCEPTED')
       assert.ok(tookMs <= 1500 + 300, `${tookMs} ms`)
     }
+    await looking
     await kafka.restart()
     for (;;) {
       const done = await broker.publish([one('after')]).then(

@@ -151,7 +151,8 @@ class ComposedServer implements Server {
     opened.catch(() => {})
     await beside?.start(opened)
     await opened
-    const partitions = await this.#partitionCounts()
+    // The log may go again right after it was there.
+    const partitions = await this.#onceThere(() => this.#partitionCounts())
     const partitionsOf = (topic: string) => partitions.get(topic) ?? options.partitions
     const lanes = partitionsOf(RESULTS_TOPIC)
     const records = options.roles.has('gateway') || options.roles.has('recorder')
@@ -169,17 +170,23 @@ class ComposedServer implements Server {
     return { http: await this.#listenHttp(), grpc }
   }
 
-  /** A log that is away is waited for where nobody is served: what is collected meanwhile is kept on this machine. */
   async #openLog(): Promise<void> {
-    const { options, broker, beside, clock, telemetry } = this.#parts
+    const { options, broker, beside } = this.#parts
     const { signal } = this.#startOver
     // Parts may name the same topic, as the collector and the store of its rows do; what comes first says how it is made.
     const named = [...topicsOf(options), ...(beside?.topics ?? [])]
     const topics = named.filter(({ name }, index) => named.findIndex((one) => one.name === name) === index)
+    await this.#onceThere(() => broker.open({ topics, signal }))
+  }
+
+  /** A log that is away is waited for where nobody is served: what is collected meanwhile is kept on this machine. */
+  async #onceThere<Answer>(ask: () => Promise<Answer>): Promise<Answer> {
+    const { options, beside, clock, telemetry } = this.#parts
+    const { signal } = this.#startOver
     const waits = beside != null && [...options.roles].every((role) => role === 'collector' || role === 'logs')
     for (;;) {
       try {
-        return await broker.open({ topics, signal })
+        return await ask()
       } catch (thrown) {
         const isAway = thrown instanceof ForebayError && thrown.code === 'BROKER_UNAVAILABLE'
         if (!waits || !isAway || signal.aborted) throw thrown

@@ -7,10 +7,11 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { systemClock, systemRandom } from '@forebay/broker'
 import { embeddedBroker } from '@forebay/broker/embedded'
+import { ForebayError } from '@forebay/protocol'
 import { Client, credentials } from '@grpc/grpc-js'
 import { pino } from 'pino'
 import { requireOptions } from '../src/resolve-options.ts'
-import { createServer, type Server } from '../src/server.ts'
+import { createServer, type Server, type ServerParts } from '../src/server.ts'
 import { embeddedStore } from '../src/store/embedded/embedded.ts'
 import { createMetrics } from '../src/telemetry.ts'
 import { TaskClient } from './support/task-client.ts'
@@ -105,11 +106,38 @@ test('a server whose port is taken says so and closes what it had opened', async
   rmSync(dir, { recursive: true })
 })
 
+test('a log that goes again right after it was opened is waited for by a collector, and by nobody who serves', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'forebay-lifecycle-'))
+  const flickering = () => {
+    const broker = embeddedBroker({ dir: join(dir, 'log') })
+    const inspect = broker.inspect.bind(broker)
+    let looks = 0
+    broker.inspect = (request) => {
+      if (++looks > 2) return inspect(request)
+      return Promise.reject(new ForebayError('BROKER_UNAVAILABLE', 'It is gone again.'))
+    }
+    return broker
+  }
+  const beside = { topics: [], start: async () => {}, problems: () => [], stop: async () => {} }
+  const collector = createServer({ ...partsIn(dir, 0, ['collector']), broker: flickering(), beside })
+  await collector.start()
+  await collector.stop()
+  const gateway = createServer({ ...partsIn(dir), broker: flickering(), beside })
+  await assert.rejects(gateway.start(), { code: 'BROKER_UNAVAILABLE' })
+  await gateway.stopped
+  rmSync(dir, { recursive: true })
+})
+
 function serverIn(dir: string, httpPort = 0): Server {
-  return createServer({
+  return createServer(partsIn(dir, httpPort))
+}
+
+function partsIn(dir: string, httpPort = 0, roles?: 'collector'[]): ServerParts {
+  return {
     options: requireOptions(
       {
         data: dir,
+        ...(roles === undefined ? {} : { roles }),
         http: { listen: `127.0.0.1:${httpPort}` },
         grpc: { listen: '127.0.0.1:0' },
         queues: { echo: {} },
@@ -121,5 +149,5 @@ function serverIn(dir: string, httpPort = 0): Server {
     clock: systemClock,
     random: systemRandom,
     telemetry: { log: pino({ level: 'silent' }), metrics: createMetrics() },
-  })
+  }
 }

@@ -1,3 +1,4 @@
+import { ForebayError } from '@forebay/protocol'
 import type { InspectRequest, PartitionState } from '../broker.ts'
 import type { Cluster } from './cluster.ts'
 import { fetchCommitted, findCoordinator } from './commit.ts'
@@ -49,7 +50,7 @@ export class Inspector {
 
   async #ask({ topics, group }: InspectRequest, signal: AbortSignal): Promise<readonly PartitionState[]> {
     const late = new AbortController()
-    const timer = this.#cluster.settings.clock.timer(WITHIN_MS, () => late.abort(new Error('Kafka did not answer.')))
+    const timer = this.#cluster.settings.clock.timer(WITHIN_MS, () => late.abort(tooLate()))
     try {
       this.#cluster.watch(topics)
       return await untilItWorks(this.#cluster, 'Inspecting', AbortSignal.any([signal, late.signal]), async () => {
@@ -98,4 +99,8 @@ export class Inspector {
       throw error
     }
   }
+}
+
+function tooLate(): ForebayError {
+  return new ForebayError('BROKER_UNAVAILABLE', `Kafka did not say within ${WITHIN_MS} ms how far its topics are.`)
 }
