@@ -49,4 +49,8 @@ queues:
 # events:
 #   account_created:
 #     schemas: { 1: ./account-created.json }
+
+# Access logs of nginx, as \`forebay nginx\` lets it write them; \`forebay logs query\` answers over them.
+# edge:
+#   files: [{ path: /var/log/nginx/forebay.log }]
 `

@@ -11,7 +11,7 @@ export async function checkRows({ edge }: ServerOptions, log: Broker, sinceMs: n
   for (const topic of new Set([edge.topic, edge.logsTopic])) {
     const rows = await readRows(log, topic, sinceMs)
     if (rows === null) findings.push(found('rows', 'skip', topic, 'the topic is not there'))
-    else findings.push(...judged(topic, rows, sinceMs))
+    else findings.push(...judged(topic, rows, sinceMs, topic === edge.topic))
   }
   return findings
 }
@@ -87,11 +87,12 @@ function compare({ offsets }: Rows, { server, time }: Record<string, unknown>, r
   known.greatestMs = Math.max(known.greatestMs, offMs)
 }
 
-function judged(topic: string, rows: Rows, sinceMs: number): Finding[] {
+function judged(topic: string, rows: Rows, sinceMs: number, isExpected: boolean): Finding[] {
   const { count, places, told, offsets, isCut } = rows
   const minutes = Math.round((systemClock.wallMs() - sinceMs) / 60_000)
   const span = `the last ${minutes} min${isCut ? ` (only the first ${count} rows of them)` : ''}`
   if (count === 0) {
+    if (!isExpected) return [found('sequence', 'ok', topic, `no rows in ${span}: no service has logged`)]
     return [
       found(
         'sequence',
