@@ -8,20 +8,17 @@ import { installMoto } from './rig/moto.ts'
 
 /**
  * Runs every test file against real servers, the quick ones first: what needs no server, then the servers of stores, then
- * Kafka and whole roads, then what wants the machine for itself. Ends with one line, "N passed, N failed", and exit code 1
- * if something failed.
+ * Kafka and whole roads. Ends with one line, "N passed, N failed", and exit code 1 if something failed.
  */
 
 interface Stage {
   readonly name: StageName
   readonly files: readonly string[]
-  /** Files at once. On two cores three, as most tests wait for others more than they compute. */
-  readonly concurrency: number
   /** Fetches what its tests drive beside our own code. */
   prepare(): Promise<unknown>
 }
 
-type StageName = 'fast' | 'stores' | 'servers' | 'alone'
+type StageName = 'fast' | 'stores' | 'servers'
 
 interface Count {
   passed: number
@@ -29,6 +26,8 @@ interface Count {
   readonly failedFiles: Set<string>
 }
 
+/** On two cores: most tests wait for others more than they compute. */
+const FILES_AT_ONCE = 3
 /** Of one test; those that kill brokers under load take minutes. */
 const TEST_TIMEOUT_MS = 600_000
 
@@ -64,10 +63,9 @@ const prepareServers = async () => {
 const only = process.argv.slice(2)
 const files = await testFiles(only)
 const stages: readonly Stage[] = [
-  stage('fast', 3, nothing),
-  stage('stores', 3, prepareStores),
-  stage('servers', 3, prepareServers),
-  stage('alone', 1, prepareServers),
+  stage('fast', nothing),
+  stage('stores', prepareStores),
+  stage('servers', prepareServers),
 ].filter((one) => one.files.length > 0)
 const count: Count = { passed: 0, failed: 0, failedFiles: new Set() }
 if (files.length === 0) {
@@ -100,19 +98,13 @@ if (count.failedFiles.size > 0) console.log(`\nFailed in:\n  ${[...count.failedF
 console.log(`\n${count.passed} passed, ${count.failed} failed`)
 process.exit(count.failed > 0 || count.passed === 0 || stopped.signal.aborted ? 1 : 0)
 
-function stage(name: StageName, concurrency: number, prepare: Stage['prepare']): Stage {
+function stage(name: StageName, prepare: Stage['prepare']): Stage {
   const mine = files.filter((file) => stageOf(file) === name)
-  // The longest of them are those of Kafka: whatever begins last should be short.
-  return {
-    name,
-    concurrency,
-    prepare,
-    files: [...mine.filter(needsKafka), ...mine.filter((file) => !needsKafka(file))],
-  }
+  // The longest are those of Kafka, and what begins last should be short.
+  return { name, prepare, files: [...mine.filter(needsKafka), ...mine.filter((file) => !needsKafka(file))] }
 }
 
 function stageOf(file: string): StageName {
-  if (file.includes('chaos')) return 'alone'
   if (/^(e2e|examples)\//.test(file) || needsKafka(file)) return 'servers'
   return /postgres|redis|etcd|blobs-s3|cli\/test\/store\./.test(file) ? 'stores' : 'fast'
 }
@@ -152,10 +144,10 @@ async function startSharedKafka(): Promise<Kafka | null> {
   return started
 }
 
-async function runStage({ files, concurrency }: Stage, total: Count): Promise<void> {
+async function runStage({ files }: Stage, total: Count): Promise<void> {
   const stream = run({
     files: [...files],
-    concurrency,
+    concurrency: FILES_AT_ONCE,
     isolation: 'process',
     timeout: TEST_TIMEOUT_MS,
     signal: stopped.signal,

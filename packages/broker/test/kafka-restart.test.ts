@@ -7,7 +7,7 @@ import { kafkaBroker } from '../src/kafka/kafka.ts'
 
 const PARTITIONS = 3
 
-describe('Kafka goes away and comes back', { timeout: 120_000 }, () => {
+describe('Kafka goes away and comes back', { timeout: 300_000 }, () => {
   test('under load, across a crash and a clean restart: all that was acknowledged is consumed, in order', async () => {
     await using kafka = await startKafka()
     const topic = 'restart-under-load'
