@@ -43,12 +43,19 @@ export async function installSpark(): Promise<(options: SparkRun) => Promise<Fou
     })
 }
 
+export interface ClickHouseRun {
+  readonly bootstrap: string
+  readonly topic: string
+  readonly group: string
+  /** How many to wait for. */
+  readonly records: number
+}
+
 /** Resolves to a runner of the ClickHouse job, once all it needs is on this machine. */
-export async function installClickHouse(): Promise<
-  (bootstrap: string, topic: string, group: string) => Promise<Found>
-> {
+export async function installClickHouse(): Promise<(options: ClickHouseRun) => Promise<Found>> {
   const python = await pythonFor('chdb')
-  return (bootstrap, topic, group) => found(python, ['clickhouse_access.py', bootstrap, topic, group], {})
+  return ({ bootstrap, topic, group, records }) =>
+    found(python, ['clickhouse_access.py', bootstrap, topic, group, String(records)], {})
 }
 
 const BROUGHT_BY_PYSPARK = [

@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { appendFileSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { accessLine } from '../../packages/edge/test/edge-rig.ts'
 import { useKafka } from '../../scripts/rig/kafka.ts'
 import { freePort } from '../../scripts/rig/process.ts'
@@ -63,10 +64,14 @@ export async function startReadersScene(): Promise<ReadersScene> {
   }
   const publish = async (count: number) => {
     const lines = Array.from({ length: count }, () => `${make(requests.length)}\n`)
-    const half = count / 2
-    appendFileSync(file, lines.slice(0, half).join(''))
-    const killing = collector.killAndStart()
-    appendFileSync(file, lines.slice(half).join(''))
+    const slice = Math.ceil(count / SLICES)
+    let killing: Promise<void> | null = null
+    for (let at = 0; at < count; at += slice) {
+      appendFileSync(file, lines.slice(at, at + slice).join(''))
+      // In the flow: what is in the log by then, and not yet in the saved position, comes again.
+      if (at >= count / 2) killing ??= collector.killAndStart()
+      await sleep(BETWEEN_SLICES_MS)
+    }
     await killing
     await collector.untilThrough(THROUGH_WITHIN_MS)
   }
@@ -131,6 +136,8 @@ interface Batch {
   readonly epoch: string
 }
 
+const SLICES = 40
+const BETWEEN_SLICES_MS = 25
 const STATUSES = [200, 200, 200, 202, 404, 503]
 const UNKNOWN = { weather: { wind: [1, 'NW', null] }, tags: { tenant: 'a"b', nested: { list: [1, {}] } } }
 const THROUGH_WITHIN_MS = 60_000

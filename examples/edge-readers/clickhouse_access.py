@@ -1,6 +1,8 @@
 """Counts the rows of forebay.edge.access with ClickHouse inside this process (chdb), each row once.
 
-clickhouse_access.py BROKERS TOPIC GROUP
+clickhouse_access.py BROKERS TOPIC GROUP [RECORDS]
+
+It ends when it has read so many records, or when none came for 30 seconds.
 
 Uses clickhouse.sql, with one difference: a server moves records from its Kafka table to the views in the background, and
 chdb has nothing that runs there. So here the views hang on a table that keeps nothing, and we move the records.
@@ -9,6 +11,7 @@ Prints one JSON document.
 
 import json
 import sys
+import time
 from pathlib import Path
 
 from chdb import session
@@ -16,8 +19,8 @@ from chdb import session
 SQL = Path(__file__).with_name("clickhouse.sql").read_text()
 # What the Kafka table knows of a record beside its value.
 BESIDE = "_topic, _partition, _offset, _headers.name, _headers.value, _raw_message, _error"
-# Looks that bring nothing, one after the other, before we take it that we are at the end.
-EMPTY_LOOKS = 3
+# How long nothing comes before we take it that we are at the end.
+QUIET_SECONDS = 30
 
 STATUSES = """
   SELECT status, count() AS count, quantileExactInclusive(0.99)(seconds) AS p99
@@ -25,7 +28,7 @@ STATUSES = """
 """
 
 
-def main(brokers: str, topic: str, group: str) -> None:
+def main(brokers: str, topic: str, group: str, records: str = "inf") -> None:
     clickhouse = session.Session()
 
     def ask(sql: str) -> list[dict]:
@@ -44,16 +47,17 @@ def main(brokers: str, topic: str, group: str) -> None:
     clickhouse.query("CREATE MATERIALIZED VIEW arrive TO arrived AS SELECT _offset AS offset FROM edge_queue")
     for statement in others:
         clickhouse.query(statement)
-    empty = 0
-    while empty < EMPTY_LOOKS:
-        before = number("SELECT count() FROM arrived")
+    arrived, came = 0, time.monotonic()
+    while arrived < float(records) and time.monotonic() - came < QUIET_SECONDS:
         clickhouse.query(f"INSERT INTO edge_queue SELECT *, {BESIDE} FROM edge_kafka {direct}")
-        empty = empty + 1 if number("SELECT count() FROM arrived") == before else 0
+        before, arrived = arrived, number("SELECT count() FROM arrived")
+        if arrived > before:
+            came = time.monotonic()
     print(
         json.dumps(
             {
                 "version": ask("SELECT version() AS version")[0]["version"],
-                "records": number("SELECT count() FROM arrived"),
+                "records": arrived,
                 "kinds": {
                     one["kind"]: one["count"]
                     for one in ask("SELECT kind, count() AS count FROM edge_rows FINAL GROUP BY kind")
