@@ -96,8 +96,9 @@ test('the first start of all tells nothing; one after a clean stop tells of the 
   assert.notEqual(one.epoch, other.epoch)
 })
 
-test('while the disk takes nothing, the note claims nothing', async () => {
+test('what was sent before the time in the note is in the spool: also while the disk takes nothing, and lines come in between', async () => {
   using folder = temporaryFolder()
+  await using closing = new AsyncDisposableStack()
   const given = {
     dir: join(folder.path, 'spool'),
     bytesMax: 10_000_000,
@@ -105,30 +106,64 @@ test('while the disk takes nothing, the note claims nothing', async () => {
     topic: EDGE_TOPIC,
   } as const
   const spool = await Spool.open({ ...given, source: 'web-1:spool', clock, onDropped() {} })
+  closing.defer(() => spool.close())
   const disk = Promise.withResolvers<void>()
+  closing.defer(() => disk.resolve())
   const append = spool.append.bind(spool)
   spool.append = async (...given) => {
     await disk.promise
     return append(...given)
   }
+  const flush = spool.flush.bind(spool)
+  let isFlushing = false
+  spool.flush = async () => isFlushing && flush()
   const redaction = createRedaction({ parameters: [], client: 'keep', members: [] })
   const decoding = { topic: EDGE_TOPIC, format: 'json', redaction, clock } as const
   const intake = new Intake({
     ...{ decoding, spool, road: 'syslog', source: 'web-1:udp', clock, random, meters: noMeters },
   })
   const notePath = join(folder.path, 'note')
-  const parts = { intake, notePath, clock, random, onTrouble: unexpected, onMissed: unexpected }
-  const door = await UdpDoor.open({ host: '127.0.0.1', port: 0 }, parts)
+  // Lines that are gathered stay so until somebody else flushes them.
+  const slow = { ...clock, timer: (ms: number, then: () => void) => clock.timer(ms === 20 ? 60_000 : ms, then) }
+  const parts = { intake, notePath, clock: slow, random, onTrouble: unexpected, onMissed: unexpected }
   const socket = createSocket('udp4')
-  const sentMs = clock.wallMs()
-  await new Promise((resolve) => socket.send(accessLine(), door.port, '127.0.0.1', resolve))
+  closing.defer(() => void socket.close())
+  const door = await UdpDoor.open({ host: '127.0.0.1', port: 0 }, parts)
+  closing.defer(() => door.stop())
+  const sent = new Map<string, number>()
+  const send = async () => {
+    const line = accessLine()
+    sent.set(line, clock.wallMs())
+    await new Promise((resolve) => socket.send(line, door.port, '127.0.0.1', resolve))
+  }
+  const settle = intake.settle.bind(intake)
+  intake.settle = async () => {
+    const isSettled = await settle()
+    await clock.sleep(5)
+    await send()
+    await clock.sleep(5)
+    return isSettled
+  }
+  await send()
+  const firstMs = clock.wallMs()
   await clock.sleep(800)
-  assert.ok((await notedMs(notePath)) <= sentMs)
+  assert.ok((await notedMs(notePath)) <= firstMs)
   disk.resolve()
-  while ((await notedMs(notePath)) <= sentMs) await clock.sleep(20)
-  socket.close()
-  await door.stop()
-  await spool.close()
+  await clock.sleep(700)
+  assert.ok((await notedMs(notePath)) <= firstMs, 'it is written, and not flushed')
+  isFlushing = true
+  const kept = new Set<string>()
+  const noted = new Set<number>()
+  while (noted.size < 4) {
+    const atMs = await notedMs(notePath)
+    noted.add(atMs)
+    for (let taken = await spool.take(10_000); taken !== null; taken = await spool.take(10_000)) {
+      for (const { value } of taken.records) kept.add(Buffer.from(value).toString())
+    }
+    const missing = [...sent].filter(([line, sentMs]) => sentMs < atMs && !kept.has(line))
+    assert.deepEqual(missing, [])
+    await clock.sleep(20)
+  }
 })
 
 test('a socket that has its mark back has all that came before it, however much that is', async () => {
