@@ -1,4 +1,4 @@
-import { type ErrorCode, ForebayError } from '@forebay/protocol'
+import { type ErrorCode, ForebayError } from '@forebay/protocol/errors'
 
 /**
  * The port to a durable log. Topics have partitions; a partition is an ordered list of records with growing offsets

@@ -1,4 +1,4 @@
-import { ForebayError } from '@forebay/protocol'
+import { ForebayError } from '@forebay/protocol/errors'
 import type { FromTime } from './broker.ts'
 
 /** The time in whole ms; before 1970 is as good as 1970. Throws BAD_REQUEST when it is no time. */

@@ -1,4 +1,4 @@
-import { type ErrorCode, isErrorCode } from '@forebay/protocol'
+import { type ErrorCode, isErrorCode } from '@forebay/protocol/errors'
 import { type ProblemBody, RequestError } from '@forebay/sdk/client'
 import type { Context } from './context.ts'
 import { CommandError, EXIT } from './exit-codes.ts'

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { ForebayError } from '@forebay/protocol'
+import { ForebayError } from '@forebay/protocol/errors'
 import { Command, CommanderError } from 'commander'
 import { registerCommands } from './command-list.ts'
 import type { Context } from './context.ts'

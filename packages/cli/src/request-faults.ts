@@ -1,4 +1,4 @@
-import { isErrorCode } from '@forebay/protocol'
+import { isErrorCode } from '@forebay/protocol/errors'
 import { RequestError, type RequestErrorCode, ResultTimeoutError, TaskFailedError } from '@forebay/sdk/client'
 import { CommandError, EXIT, exitCodeOf } from './exit-codes.ts'
 

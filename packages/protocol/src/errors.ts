@@ -1,6 +1,7 @@
 /**
  * Every error a caller can meet, as one closed table. Code, HTTP status, gRPC status and "retry?" are its columns;
- * `docs/errors.md` and a test keep to it.
+ * `docs/errors.md` and a test keep to it. `@forebay/protocol/errors` is this file alone: commands and threads that speak no
+ * gRPC start without the generated messages.
  */
 export const ERRORS = {
   // The request is at fault.

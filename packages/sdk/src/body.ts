@@ -1,4 +1,4 @@
-import { ForebayError } from '@forebay/protocol'
+import { ForebayError } from '@forebay/protocol/errors'
 
 /**
  * What a task or a result may consist of: bytes are sent as they are, a string as UTF-8, anything else as JSON,

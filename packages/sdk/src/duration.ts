@@ -1,4 +1,4 @@
-import { ForebayError } from '@forebay/protocol'
+import { ForebayError } from '@forebay/protocol/errors'
 
 /** Milliseconds, or a number with a unit: '500ms', '10s', '5m', '2h', '1d'. */
 export type Duration = number | string

@@ -1,5 +1,5 @@
 import type { LogRecord, RecordHeader, RecordToPublish } from '@forebay/broker'
-import { isErrorCode } from '@forebay/protocol'
+import { isErrorCode } from '@forebay/protocol/errors'
 import { isoTime } from './iso-time.ts'
 import {
   type BlobRef,

@@ -1,4 +1,4 @@
-import { ForebayError } from '@forebay/protocol'
+import { ForebayError } from '@forebay/protocol/errors'
 import { ANONYMOUS } from './accept/principal.ts'
 import { formatAddress } from './options/address.ts'
 import { resolveEdge } from './options/edge-field.ts'

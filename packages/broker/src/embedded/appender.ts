@@ -1,4 +1,4 @@
-import { ForebayError } from '@forebay/protocol'
+import { ForebayError } from '@forebay/protocol/errors'
 import type { FailedRecord, LogRecord, Position, RecordToPublish } from '../broker.ts'
 import type { Timer } from '../clock.ts'
 import { partitionOf } from '../partition-of.ts'

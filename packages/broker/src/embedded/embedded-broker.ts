@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
-import { ForebayError } from '@forebay/protocol'
+import { ForebayError } from '@forebay/protocol/errors'
 import {
   type Broker,
   type BrokerCapabilities,

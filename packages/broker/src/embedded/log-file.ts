@@ -1,6 +1,6 @@
 import type { StatementSync } from 'node:sqlite'
 import { crc32 } from 'node:zlib'
-import { ForebayError } from '@forebay/protocol'
+import { ForebayError } from '@forebay/protocol/errors'
 import type { TopicSpec } from '../broker.ts'
 import type {
   Append,

@@ -1,5 +1,5 @@
 import { parentPort } from 'node:worker_threads'
-import { ForebayError } from '@forebay/protocol'
+import { ForebayError } from '@forebay/protocol/errors'
 import type { LogCalls } from './log-calls.ts'
 import { LogFile } from './log-file.ts'
 import { retain } from './retention.ts'

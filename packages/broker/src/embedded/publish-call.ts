@@ -1,4 +1,4 @@
-import { ForebayError } from '@forebay/protocol'
+import { ForebayError } from '@forebay/protocol/errors'
 import { type FailedRecord, type Position, PublishError } from '../broker.ts'
 
 /** One call of `publish`: settles once every record has its answer. */

@@ -1,4 +1,4 @@
-import { ForebayError } from '@forebay/protocol'
+import { ForebayError } from '@forebay/protocol/errors'
 import type { AssignedPartition, ConsumeRequest, FromTime, ListenRequest, TopicSpec } from '../broker.ts'
 import type { Timer } from '../clock.ts'
 import { timeMsOf } from '../from-time.ts'

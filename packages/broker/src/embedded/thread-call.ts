@@ -1,5 +1,5 @@
 import type { MessagePort, Transferable, Worker } from 'node:worker_threads'
-import { type ErrorCode, type ErrorDetails, ForebayError } from '@forebay/protocol'
+import { type ErrorCode, type ErrorDetails, ForebayError } from '@forebay/protocol/errors'
 
 /** The calls a thread answers: `{ read: { argument: ReadRequest; result: ReadResult } }`. */
 export type Calls = { readonly [name: string]: { readonly argument: unknown; readonly result: unknown } }

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { systemClock } from '@forebay/broker'
-import { ForebayError } from '@forebay/protocol'
+import { ForebayError } from '@forebay/protocol/errors'
 import { parseDuration } from '@forebay/server/configuration'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { type Context, requireConfig, withConfigFlags } from '../context.ts'

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import type { Broker, PartitionState } from '@forebay/broker'
-import { ForebayError } from '@forebay/protocol'
+import { ForebayError } from '@forebay/protocol/errors'
 import { dispatchGroup, formatAddress, type QueueOptions, type ServerOptions } from '@forebay/server/configuration'
 import type { Command } from 'commander'
 import { type Context, requireConfig, withConfigFlags } from '../context.ts'

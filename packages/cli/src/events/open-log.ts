@@ -1,5 +1,5 @@
 import type { Broker } from '@forebay/broker'
-import { ForebayError } from '@forebay/protocol'
+import { ForebayError } from '@forebay/protocol/errors'
 import { formatAddress, type ServerOptions } from '@forebay/server/configuration'
 import type { Command } from 'commander'
 import { type Context, requireConfig, withConfigFlags } from '../context.ts'

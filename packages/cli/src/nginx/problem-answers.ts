@@ -1,4 +1,4 @@
-import { type ErrorCode, ForebayError, toProblem } from '@forebay/protocol'
+import { type ErrorCode, ForebayError, toProblem } from '@forebay/protocol/errors'
 import { type AnswerPlace, answerLocations, errorPage } from './answer-places.ts'
 import { block, type Directive, line } from './directives.ts'
 import type { NginxPlan } from './plan.ts'

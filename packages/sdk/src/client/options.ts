@@ -1,5 +1,5 @@
 import { type Clock, type Random, systemClock, systemRandom } from '@forebay/broker'
-import { ForebayError } from '@forebay/protocol'
+import { ForebayError } from '@forebay/protocol/errors'
 import { type Duration, durationMs } from '../duration.ts'
 
 export interface ClientOptions {

@@ -1,5 +1,5 @@
 import type { Random } from '@forebay/broker'
-import { ForebayError } from '@forebay/protocol'
+import { ForebayError } from '@forebay/protocol/errors'
 import { encodeBody } from '../body.ts'
 import { type Duration, durationMs } from '../duration.ts'
 import type { Answer, Exchange } from './exchange.ts'

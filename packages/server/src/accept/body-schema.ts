@@ -1,5 +1,5 @@
 import { createRequire } from 'node:module'
-import { ForebayError } from '@forebay/protocol'
+import { ForebayError } from '@forebay/protocol/errors'
 import type { Ajv2020, ErrorObject } from 'ajv/dist/2020.js'
 
 /**

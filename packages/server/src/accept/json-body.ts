@@ -1,4 +1,4 @@
-import { ForebayError } from '@forebay/protocol'
+import { ForebayError } from '@forebay/protocol/errors'
 
 /** Parses a body, or `what` it is, as JSON in UTF-8. Throws MALFORMED_JSON, which says where it stops being JSON. */
 export function parseJson(bytes: Uint8Array, what = 'The body'): unknown {

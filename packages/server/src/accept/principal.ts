@@ -1,5 +1,5 @@
 import { hash, timingSafeEqual } from 'node:crypto'
-import { ForebayError } from '@forebay/protocol'
+import { ForebayError } from '@forebay/protocol/errors'
 
 /** Who may call: a name and the SHA-256 of its key. The key itself is never kept. */
 export interface AccessKey {

@@ -1,5 +1,5 @@
 import { type Handlers, Transferring } from '@forebay/broker/embedded'
-import { ForebayError } from '@forebay/protocol'
+import { ForebayError } from '@forebay/protocol/errors'
 import type { StoreCalls } from './store-calls.ts'
 import { StoreFile } from './store-file.ts'
 

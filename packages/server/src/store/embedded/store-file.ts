@@ -1,6 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { openSqliteFile, type SqliteFile, sqliteCodeOf } from '@forebay/broker/embedded'
-import { ForebayError } from '@forebay/protocol'
+import { ForebayError } from '@forebay/protocol/errors'
 import type { ApplyReport, StoredTask } from '../store.ts'
 import { unpackBatches } from './batch-codec.ts'
 import { CallbackLookups } from './callback-lookups.ts'

@@ -1,6 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { explainSqliteError, sqliteCodeOf } from '@forebay/broker/embedded'
-import { ForebayError } from '@forebay/protocol'
+import { ForebayError } from '@forebay/protocol/errors'
 
 /**
  * Brings the file to the tables of this version, from whatever version made it; forward only. Throws DATA_CORRUPT for
