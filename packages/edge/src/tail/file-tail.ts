@@ -5,9 +5,11 @@ import { newEpoch } from '../epoch.ts'
 import type { EdgeMeters } from '../meters.ts'
 import type { Shipper } from '../ship.ts'
 import { findGenerations, unknownGenerations } from './find-generations.ts'
+import type { Followed } from './followed.ts'
 import { Generation } from './generation.ts'
+import { PackedGeneration } from './packed-generation.ts'
 import type { Positions, SavedGeneration } from './positions.ts'
-import { inodeOf } from './siblings.ts'
+import { inodeOf, packingOf } from './siblings.ts'
 
 export interface FileTailOptions extends DecoderOptions {
   /** Absolute. */
@@ -41,9 +43,9 @@ export class FileTail {
   /** Ends what is under way. */
   readonly #giveUp = new AbortController()
   /** Oldest first; the last is the one at the path, as far as is known. */
-  #generations: Generation[] = []
+  #generations: Followed[] = []
   #done: SavedGeneration[] = []
-  readonly #decoders = new Map<Generation, Decoder>()
+  readonly #decoders = new Map<Followed, Decoder>()
   #underWay: Promise<void> = Promise.resolve()
   #lookedMs = Number.NEGATIVE_INFINITY
   /** Files beside the path that were written after it are ones we know. Wall time; null before the first start. */
@@ -97,7 +99,7 @@ export class FileTail {
   }
 
   /** Reads the next piece of a file while the one before is on its way. */
-  async #advance(generation: Generation): Promise<boolean> {
+  async #advance(generation: Followed): Promise<boolean> {
     const size = await generation.size()
     if (size === generation.idleSize) return false
     const base = generation.readOffset
@@ -114,7 +116,7 @@ export class FileTail {
     return true
   }
 
-  async #take(generation: Generation, bytes: number, records: readonly RecordToPublish[]): Promise<void> {
+  async #take(generation: Followed, bytes: number, records: readonly RecordToPublish[]): Promise<void> {
     const { clock, meters, shipper } = this.#parts
     generation.readOffset += bytes
     generation.activeMs = clock.monotonicMs()
@@ -137,7 +139,8 @@ export class FileTail {
   async #look(): Promise<void> {
     const { options, positions, clock } = this.#parts
     const wallMs = clock.wallMs()
-    if (this.#lookedMs === Number.NEGATIVE_INFINITY) await this.#resume()
+    const isStart = this.#lookedMs === Number.NEGATIVE_INFINITY
+    if (isStart) await this.#resume()
     const current = await inodeOf(options.path)
     const isKnown = this.#generations.some((one) => one.inode === current)
     const isFirst = this.#knownUntilMs === null
@@ -148,6 +151,7 @@ export class FileTail {
         writtenAfterMs: this.#knownUntilMs,
         known: this.#generations.map((one) => one.inode),
         done: this.#done,
+        packed: isStart ? { known: positions.of(options.path) } : null,
         begin: (path) => this.#begin(path, isFirst ? options.from : 'start'),
         nowMs: clock.monotonicMs(),
       })
@@ -163,9 +167,12 @@ export class FileTail {
     this.#lookedMs = clock.monotonicMs()
   }
 
-  #begin(path: string, at: 'start' | 'end'): Promise<Generation | null> {
+  #begin(path: string, at: 'start' | 'end'): Promise<Followed | null> {
     const { clock, random } = this.#parts
-    return Generation.begin(path, newEpoch(clock, random), clock.monotonicMs(), at)
+    const [epoch, nowMs] = [newEpoch(clock, random), clock.monotonicMs()]
+    const isPacked = path !== this.#parts.options.path && packingOf(path) !== null
+    if (isPacked) return PackedGeneration.begin(path, epoch, nowMs)
+    return Generation.begin(path, epoch, nowMs, at)
   }
 
   /** Finds the files of the last run again, wherever they are by now. */
@@ -179,7 +186,7 @@ export class FileTail {
   }
 
   /** The file was cut, by copytruncate or by hand: what follows is another epoch of the same file. */
-  async #cut(generation: Generation): Promise<void> {
+  async #cut(generation: Followed): Promise<void> {
     const { options, positions } = this.#parts
     await this.#underWay
     await this.#lost(generation.saved())
@@ -207,6 +214,10 @@ export class FileTail {
     for (const generation of this.#generations.slice(0, -1)) {
       if (nowMs - generation.activeMs < quietMs) continue
       const bytes = await generation.read(READ_BYTES)
+      if (bytes === null && generation.isDamaged) {
+        await this.#cut(generation)
+        continue
+      }
       const records: RecordToPublish[] = []
       const taken = bytes && (await this.#decoderOf(generation)).decode(bytes, generation.readOffset, records, true)
       if (taken) {
@@ -221,13 +232,13 @@ export class FileTail {
     }
   }
 
-  async #letGo(generation: Generation): Promise<void> {
+  async #letGo(generation: Followed): Promise<void> {
     this.#generations = this.#generations.filter((one) => one !== generation)
     this.#decoders.delete(generation)
     await generation.close()
   }
 
-  async #decoderOf(generation: Generation): Promise<Decoder> {
+  async #decoderOf(generation: Followed): Promise<Decoder> {
     const known = this.#decoders.get(generation)
     if (known !== undefined) return known
     const { options } = this.#parts

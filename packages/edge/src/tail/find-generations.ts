@@ -1,10 +1,12 @@
+import type { Followed } from './followed.ts'
 import { Generation } from './generation.ts'
+import { isPackedFormOf, PackedGeneration } from './packed-generation.ts'
 import type { SavedGeneration } from './positions.ts'
 import { type Sibling, siblingsOf } from './siblings.ts'
 
 export interface FoundGenerations {
   /** Oldest first. */
-  readonly generations: Generation[]
+  readonly generations: Followed[]
   /** Files that were not read to their end and are not there any more. */
   readonly gone: readonly SavedGeneration[]
 }
@@ -15,7 +17,7 @@ export async function findGenerations(
   saved: readonly SavedGeneration[],
   nowMs: number,
 ): Promise<FoundGenerations> {
-  const generations: Generation[] = []
+  const generations: Followed[] = []
   const gone: SavedGeneration[] = []
   for (const one of saved) {
     if (one.done) continue
@@ -27,11 +29,15 @@ export async function findGenerations(
 }
 
 /** Somebody may be renaming just now: what is not there is looked for again. */
-async function find(path: string, saved: SavedGeneration, nowMs: number): Promise<Generation | null> {
+async function find(path: string, saved: SavedGeneration, nowMs: number): Promise<Followed | null> {
   for (let look = 0; look < LOOKS_MAX; look++) {
     const siblings = await siblingsOf(path)
     for (const place of [path, ...siblings.map((one) => one.path)]) {
       const found = await Generation.resume(place, saved, nowMs)
+      if (found !== null) return found
+    }
+    for (const { path: place, packing } of siblings) {
+      const found = packing === null ? null : await PackedGeneration.resume(place, saved, nowMs)
       if (found !== null) return found
     }
   }
@@ -45,7 +51,9 @@ export interface UnknownSearch {
   /** Inodes of open files. */
   readonly known: readonly string[]
   readonly done: readonly SavedGeneration[]
-  readonly begin: (path: string) => Promise<Generation | null>
+  /** Files of the last run, to know their archives by; null: archives are of no interest, since open files are read whatever becomes of them. */
+  readonly packed: { readonly known: readonly SavedGeneration[] } | null
+  readonly begin: (path: string) => Promise<Followed | null>
   readonly nowMs: number
 }
 
@@ -53,7 +61,7 @@ export interface UnknownSearch {
  * Files that nobody has read yet: those that came and were rotated away unseen, oldest first, and the one at the path. Somebody
  * may be renaming just now, so the one at the path is opened first, and a file that is not where it was listed means another look.
  */
-export async function unknownGenerations(search: UnknownSearch): Promise<Generation[]> {
+export async function unknownGenerations(search: UnknownSearch): Promise<Followed[]> {
   for (let look = 1; ; look++) {
     const current = await search.begin(search.path)
     const unseen = await unseenSiblings(search, current?.inode ?? null)
@@ -70,10 +78,12 @@ async function unseenSiblings(search: UnknownSearch, current: string | null): Pr
   const { path, writtenAfterMs, known } = search
   if (writtenAfterMs === null) return []
   const unseen: Sibling[] = []
-  for (const sibling of await siblingsOf(path)) {
-    const { inode, modifiedMs, packed } = sibling
-    if (packed || modifiedMs < writtenAfterMs - CLOCK_GRAIN_MS || inode === current || known.includes(inode)) continue
-    if (!(await isDone(sibling, search))) unseen.push(sibling)
+  const siblings = await siblingsOf(path)
+  for (const sibling of siblings) {
+    const { inode, modifiedMs, packing } = sibling
+    if (modifiedMs < writtenAfterMs - CLOCK_GRAIN_MS || inode === current || known.includes(inode)) continue
+    const isUnseen = packing === null ? !(await isDone(sibling, search)) : await isNewArchive(sibling, siblings, search)
+    if (isUnseen) unseen.push(sibling)
   }
   return unseen
 }
@@ -87,6 +97,14 @@ async function isDone({ path, inode }: Sibling, { done, nowMs }: UnknownSearch):
     return true
   }
   return false
+}
+
+/** Not one whose plain form is still there: somebody is just packing it. */
+async function isNewArchive({ path, packing }: Sibling, siblings: readonly Sibling[], { packed }: UnknownSearch) {
+  if (packed === null || packing === 'other') return false
+  const plain = path.slice(0, path.lastIndexOf('.'))
+  if (siblings.some((one) => one.path === plain)) return false
+  return !(await isPackedFormOf(path, packed.known))
 }
 
 /** Times of files come from a coarser clock than ours. */

@@ -1,19 +1,17 @@
-import { createHash } from 'node:crypto'
 import { type FileHandle, open } from 'node:fs/promises'
+import type { Followed } from './followed.ts'
+import { HEAD_BYTES, hashOf } from './head.ts'
 import type { SavedGeneration } from './positions.ts'
 
 /** One file for as long as we hold it open, whatever it is called by then. */
-export class Generation {
+export class Generation implements Followed {
   readonly inode: string
   readonly epoch: string
-  /** Everything before it is in the log. */
   shippedOffset: number
-  /** Everything before it has been read. */
   readOffset: number
-  /** Size when it was last looked at and had nothing whole to read. */
   idleSize = -1
-  /** When it last gave something to read, monotonic. */
   activeMs: number
+  readonly isDamaged = false
   readonly #file: FileHandle
   #head: Buffer
 
@@ -34,7 +32,7 @@ export class Generation {
     return closedOnError(file, async () => {
       const { ino, size } = await file.stat({ bigint: true })
       const offset = at === 'start' ? 0 : Number(size)
-      return new Generation(file, String(ino), epoch, offset, await readHead(file, offset), nowMs)
+      return new Generation(file, String(ino), epoch, offset, await readHead(file, Number(size)), nowMs)
     })
   }
 
@@ -57,7 +55,6 @@ export class Generation {
     return (await this.#file.stat()).size
   }
 
-  /** Null when it is no longer the file we knew: cut, and perhaps written anew. */
   async read(bytesMax: number): Promise<Buffer | null> {
     const buffer = Buffer.allocUnsafeSlow(bytesMax)
     const { bytesRead } = await this.#file.read(buffer, 0, bytesMax, this.readOffset)
@@ -65,14 +62,12 @@ export class Generation {
     return (await this.#isCut()) ? null : buffer.subarray(0, bytesRead)
   }
 
-  /** Whether what comes next stands within a line. */
   async isWithinLine(): Promise<boolean> {
     if (this.readOffset === 0) return false
     const { buffer, bytesRead } = await this.#file.read(Buffer.alloc(1), 0, 1, this.readOffset - 1)
     return bytesRead === 1 && buffer[0] !== NEWLINE
   }
 
-  /** To be called once something was read, so that the file is known again. */
   async learnHead(): Promise<void> {
     if (this.#head.length < Math.min(HEAD_BYTES, this.readOffset))
       this.#head = await readHead(this.#file, this.readOffset)
@@ -95,18 +90,12 @@ export class Generation {
 }
 
 const NEWLINE = 10
-/** Enough to hold a time and a request id. */
-const HEAD_BYTES = 1_024
 
 async function readHead(file: FileHandle, bytesMax: number): Promise<Buffer> {
   const buffer = Buffer.alloc(Math.min(HEAD_BYTES, bytesMax))
   if (buffer.length === 0) return buffer
   const { bytesRead } = await file.read(buffer, 0, buffer.length, 0)
   return buffer.subarray(0, bytesRead)
-}
-
-function hashOf(head: Buffer): string {
-  return createHash('sha256').update(head).digest('base64url')
 }
 
 async function openIfThere(path: string): Promise<FileHandle | null> {

@@ -6,8 +6,10 @@ export interface Sibling {
   readonly inode: string
   readonly modifiedMs: number
   /** Whoever rotates has packed it: its inode is a new one, and its bytes are not the log's. */
-  readonly packed: boolean
+  readonly packing: Packing | null
 }
+
+type Packing = 'gz' | 'zst' | 'other'
 
 /** Where the file may have been rotated to: files beside it whose names begin with its own; oldest first. */
 export async function siblingsOf(path: string): Promise<Sibling[]> {
@@ -22,10 +24,17 @@ export async function siblingsOf(path: string): Promise<Sibling[]> {
       path: join(folder, other),
       inode: String(known.ino),
       modifiedMs: Number(known.mtimeMs),
-      packed: /\.(gz|bz2|xz|zst|lz4|Z)$/.test(other),
+      packing: packingOf(other),
     })
   }
   return found.sort((one, other) => one.modifiedMs - other.modifiedMs)
+}
+
+/** By its name; other: one that Node cannot unpack. */
+export function packingOf(path: string): Packing | null {
+  const [, ending] = /\.(gz|zst|bz2|xz|lz4|Z)$/.exec(path) ?? []
+  if (ending === undefined) return null
+  return ending === 'gz' || ending === 'zst' ? ending : 'other'
 }
 
 /** Null where there is nothing. */
