@@ -108,14 +108,13 @@ test('what was sent before the time in the note is in the spool: also while the 
   const spool = await Spool.open({ ...given, source: 'web-1:spool', clock, onDropped() {} })
   closing.defer(() => spool.close())
   const disk = Promise.withResolvers<void>()
-  closing.defer(() => disk.resolve())
   const append = spool.append.bind(spool)
   spool.append = async (...given) => {
     await disk.promise
     return append(...given)
   }
   const flush = spool.flush.bind(spool)
-  let isFlushing = false
+  let isFlushing = true
   spool.flush = async () => isFlushing && flush()
   const redaction = createRedaction({ parameters: [], client: 'keep', members: [] })
   const decoding = { topic: EDGE_TOPIC, format: 'json', redaction, clock } as const
@@ -130,6 +129,7 @@ test('what was sent before the time in the note is in the spool: also while the 
   closing.defer(() => void socket.close())
   const door = await UdpDoor.open({ host: '127.0.0.1', port: 0 }, parts)
   closing.defer(() => door.stop())
+  closing.defer(() => disk.resolve())
   const sent = new Map<string, number>()
   const send = async () => {
     const line = accessLine()
@@ -148,6 +148,7 @@ test('what was sent before the time in the note is in the spool: also while the 
   const firstMs = clock.wallMs()
   await clock.sleep(800)
   assert.ok((await notedMs(notePath)) <= firstMs)
+  isFlushing = false
   disk.resolve()
   await clock.sleep(700)
   assert.ok((await notedMs(notePath)) <= firstMs, 'it is written, and not flushed')

@@ -70,8 +70,8 @@ export class UdpDoor {
 
   static async open({ host, port }: Address, parts: UdpDoorParts): Promise<UdpDoor> {
     const { file, found } = await NoteFile.open(parts.notePath)
+    const socket = createSocket({ type: host.includes(':') ? 'udp6' : 'udp4', recvBufferSize: SOCKET_BYTES })
     try {
-      const socket = createSocket({ type: host.includes(':') ? 'udp6' : 'udp4', recvBufferSize: SOCKET_BYTES })
       socket.bind(port, host)
       await once(socket, 'listening')
       const run = { ...parts.intake.position, boundMs: parts.clock.wallMs() }
@@ -80,6 +80,7 @@ export class UdpDoor {
       door.#watching = door.#watch()
       return door
     } catch (thrown) {
+      socket.close()
       await file.close()
       throw thrown
     }
