@@ -55,7 +55,7 @@ export const TABLES: readonly Table[] = [
     connectionRequests: 'integer',
     tags: 'json',
   }),
-  table('undecodable', { time: 'time', reason: 'text', bytes: 'text', continues: 'boolean' }),
+  table('undecodable', { time: 'time', reason: 'text', bytes: 'text', continues: 'boolean' }, { redacted: 'boolean' }),
   table(
     'dropped',
     { time: 'time', reason: 'text', first: 'integer', end: 'integer', lines: 'integer' },
