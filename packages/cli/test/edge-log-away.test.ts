@@ -58,7 +58,8 @@ edge: { syslog: { udp: 127.0.0.1:0 }, http: { listen: 127.0.0.1:0 }, produce: [o
   assert.deepEqual(
     ends.map(({ topic, end }) => [topic, end]),
     [
-      [EDGE_TOPIC, 2],
+      // The two lines, and a row of the time in which nobody collected.
+      [EDGE_TOPIC, 3],
       ['orders', 1],
     ],
   )
