@@ -156,18 +156,20 @@ function setting(name: ViewSetting, type: string, absent: string): string {
 }
 
 const ENDED = "state IN ('succeeded', 'failed', 'dead', 'cancelled', 'expired')"
+/** Of several records of a task the one that holds comes first. */
+const DECIDING_FIRST = `generation DESC, (${ENDED}) DESC, time DESC`
 
 /** What several records say of one task. */
 const DERIVED: readonly (readonly [name: string, select: (schema: string) => string])[] = [
   [
     'tasks',
     (schema) => `SELECT task, max(queue) AS queue, max(key) AS key, max(owner) AS owner,
-      (array_agg(state ORDER BY generation DESC, (${ENDED}) DESC, time DESC))[1] AS state,
+      (array_agg(state ORDER BY ${DECIDING_FIRST}))[1] AS state,
       min(time) FILTER (WHERE state = 'accepted') AS accepted,
       min(time) FILTER (WHERE state = 'running') AS started,
       max(time) FILTER (WHERE ${ENDED}) AS finished,
       max(attempts) AS attempts, max(trace) AS trace,
-      (array_agg(code ORDER BY time DESC) FILTER (WHERE code IS NOT NULL))[1] AS code
+      (array_agg(code ORDER BY ${DECIDING_FIRST}))[1] AS code
     FROM ${schema}.task_records GROUP BY task`,
   ],
   [

@@ -36,17 +36,21 @@ function withAdded({ addedColumns }: Table, files: string): string {
   return `(SELECT ${added.join(', ')} WHERE false UNION ALL BY NAME SELECT * FROM ${files})`
 }
 
+const ENDED = "state IN ('succeeded', 'failed', 'dead', 'cancelled', 'expired')"
+/** Of several records of a task the one that holds is the greatest. */
+const DECIDING = `(generation, ${ENDED}, time)`
+
 /** What several records say of one task. */
 const DERIVED: readonly (readonly [name: string, select: string])[] = [
   [
     'tasks',
     `SELECT task, max(queue) AS queue, max(key) AS key, max(owner) AS owner,
-      arg_max(state, (generation, state IN ('succeeded', 'failed', 'dead', 'cancelled', 'expired'), time)) AS state,
+      arg_max(state, ${DECIDING}) AS state,
       min(time) FILTER (state = 'accepted') AS accepted,
       min(time) FILTER (state = 'running') AS started,
-      max(time) FILTER (state IN ('succeeded', 'failed', 'dead', 'cancelled', 'expired')) AS finished,
+      max(time) FILTER (${ENDED}) AS finished,
       max(attempts) AS attempts, max(trace) AS trace,
-      arg_max(code, time) FILTER (code IS NOT NULL) AS code
+      arg_max_null(code, ${DECIDING}) AS code
     FROM task_records GROUP BY task`,
   ],
   [
