@@ -12,8 +12,9 @@ import { avroSchema } from '@forebay/events/avro'
 import { protobufSchema } from '@forebay/events/protobuf'
 import { registered, schemaRegistry } from '@forebay/events/registry'
 import { startProcess } from '../../scripts/rig/process.ts'
+import { GO_QUICK } from './go-client.ts'
 
-const env = { ...process.env, PATH: [process.env.PATH, '/usr/local/go/bin'].join(delimiter) }
+const env = { ...process.env, CGO_ENABLED: '0', PATH: [process.env.PATH, '/usr/local/go/bin'].join(delimiter) }
 const run = promisify(execFile)
 const skip = (await hasGo()) ? false : 'Go 1.24 or later is not on this machine'
 
@@ -69,7 +70,7 @@ async function foreignRegistry(): Promise<string> {
   if (existsSync(program)) return program
   await mkdir(folder, { recursive: true })
   const fresh = `${program}.${process.pid}`
-  await run('go', ['build', '-o', fresh, '.'], { cwd: SOURCE, env })
+  await run('go', ['build', ...GO_QUICK, '-o', fresh, '.'], { cwd: SOURCE, env })
   await rename(fresh, program)
   return program
 }

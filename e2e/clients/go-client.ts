@@ -17,6 +17,9 @@ const PLUGINS = ['google.golang.org/protobuf/cmd/protoc-gen-go', 'google.golang.
 /** Where Go's own archive puts it, which is not on everybody's path. */
 const PATH = [process.env.PATH, '/usr/local/go/bin'].join(delimiter)
 
+/** Compiled plainly, in two thirds of the time; all with the same words, so that Go's own library is compiled once. */
+export const GO_QUICK: readonly string[] = ['-gcflags=all=-N -l', '-ldflags=-s -w']
+
 /**
  * The client of go/main.go as a program, with code generated from our .proto: built outside the checkout, and found there
  * as long as nothing that goes into it changes. The first time it takes a minute or so.
@@ -37,9 +40,9 @@ export async function goClient(): Promise<string> {
   const work = await mkdtemp(join(folder, 'build-'))
   try {
     for (const file of FILES) await copyFile(join(SOURCE, file), join(work, file))
-    await go(work, ['build', '-o', `${work}/bin/`, ...PLUGINS])
+    await go(work, ['build', ...GO_QUICK, '-o', `${work}/bin/`, ...PLUGINS])
     await generate(work)
-    await go(work, ['build', '-o', 'client', '.'])
+    await go(work, ['build', ...GO_QUICK, '-o', 'client', '.'])
     await rename(join(work, 'client'), program)
   } finally {
     await rm(work, { recursive: true, force: true })
@@ -59,5 +62,5 @@ async function go(cwd: string, args: readonly string[]): Promise<void> {
 }
 
 function environment(): NodeJS.ProcessEnv {
-  return { ...process.env, PATH }
+  return { ...process.env, PATH, CGO_ENABLED: '0' }
 }
