@@ -17,7 +17,8 @@ test('each request that passed nginx has one row, while Kafka goes away, the col
   t.diagnostic(`by file: ${files.rows} rows, ${files.repeats} records came again`)
   t.diagnostic(
     `by syslog: ${datagrams.rows} rows, ${datagrams.repeats} came again, ` +
-      `${datagrams.lost.inStretches} lost in stretches that rows name, ${datagrams.lost.counted} counted by rows`,
+      `${datagrams.lost.inStretches} lost in stretches that rows name, ${datagrams.lost.counted} counted by rows; ` +
+      `they name ${datagrams.stretches.namedMs} ms, and no collector ran for ${datagrams.stretches.downMs} ms`,
   )
   const wrongs = [
     ...report.wrongs,

@@ -24,7 +24,10 @@ function findsFault(verdict: Verdict, says: RegExp): void {
 
 test('a file whose rows come again, out of order, is well', () => {
   const verdict = judgeFiles({ truth, rows: [b, a, b, c, a] }, [30, 0])
-  assert.deepEqual(verdict, { wrongs: [], repeats: 2, lost: { inStretches: 0, counted: 0 }, rows: 3 })
+  assert.deepEqual(verdict, {
+    ...{ wrongs: [], repeats: 2, rows: 3, lost: { inStretches: 0, counted: 0 } },
+    stretches: { namedMs: 0, downMs: 0 },
+  })
 })
 
 test('of a file, a missing request, a gap, a late begin, a short end, a drop and a foreign row are faults', () => {
@@ -52,6 +55,7 @@ test('a datagram may be missing where a row names the time that it ended, or cou
   assert.deepEqual(judgeDatagrams({ truth, rows: [a, early, early, late] }, down), {
     ...{ wrongs: [], repeats: 0, rows: 1 },
     lost: { inStretches: 2, counted: 0 },
+    stretches: { namedMs: 1_250, downMs: 1_200 },
   })
   findsFault(
     judgeDatagrams({ truth, rows: [a, early] }, down),

@@ -8,6 +8,8 @@ export interface Verdict {
   readonly repeats: number
   /** Requests that the road did not bring, and that rows cover: by the time they ended, or by their number. */
   readonly lost: { readonly inStretches: number; readonly counted: number }
+  /** How long the stretches that rows name are together, and how long no collector ran. ms */
+  readonly stretches: { readonly namedMs: number; readonly downMs: number }
   /** Rows that were counted once each. */
   readonly rows: number
 }
@@ -45,7 +47,13 @@ export function judgeFiles({ truth, rows }: Evidence, sizes: readonly number[]):
   if (String(ordered(ends)) !== String(ordered(sizes))) {
     wrongs.push(`epochs end at ${ordered(ends)}, and the files are so long: ${ordered(sizes)}`)
   }
-  return { wrongs, repeats: once.repeats, lost: { inStretches: 0, counted: 0 }, rows: once.rows.length }
+  return {
+    wrongs,
+    repeats: once.repeats,
+    lost: { inStretches: 0, counted: 0 },
+    stretches: NONE,
+    rows: once.rows.length,
+  }
 }
 
 /**
@@ -71,18 +79,21 @@ export function judgeDatagrams({ truth, rows }: Evidence, outages: readonly Stre
     if (absences.some((row) => endedMs >= row.fromMs - CLOCK_MS && endedMs <= row.untilMs + CLOCK_MS)) inStretches++
     else others.push(endedMs)
   }
-  const told = `not ${stretches(absences)}; no collector ran ${stretches(outages)}`
+  const told = `not ${timesOf(absences)}; no collector ran ${timesOf(outages)}`
   if (others.length > counted) {
     const when = others.slice(0, 5).map(isoTime)
     wrongs.push(
       `${others.length} requests are missing that ended (${when}) when no row says so (${told}); rows count ${counted}`,
     )
   }
-  const saidMs = lengthOf(absences)
-  const allowedMs = lengthOf(outages) + outages.length * SAID_TOO_MUCH_MS
-  if (saidMs > allowedMs) wrongs.push(`rows name ${saidMs} ms, and no more than ${allowedMs} ms are fair (${told})`)
-  return { wrongs, repeats: once.repeats, lost: { inStretches, counted }, rows: once.rows.length }
+  const [namedMs, downMs] = [lengthOf(absences), lengthOf(outages)]
+  const fairMs = downMs + outages.length * SAID_TOO_MUCH_MS
+  if (namedMs > fairMs) wrongs.push(`rows name ${namedMs} ms, and no more than ${fairMs} ms are fair (${told})`)
+  const lost = { inStretches, counted }
+  return { wrongs, repeats: once.repeats, lost, stretches: { namedMs, downMs }, rows: once.rows.length }
 }
+
+const NONE = { namedMs: 0, downMs: 0 }
 
 /** All clocks are one machine's; what nginx writes has ms, and of a clock that is read twice either may be the earlier one. */
 const CLOCK_MS = 2
@@ -100,7 +111,7 @@ function lengthOf(stretches: readonly Stretch[]): number {
   return sum
 }
 
-function stretches(some: readonly Stretch[]): string {
+function timesOf(some: readonly Stretch[]): string {
   return some.map(({ fromMs, untilMs }) => `${isoTime(fromMs)} to ${isoTime(untilMs)}`).join(', ')
 }
 
