@@ -118,7 +118,7 @@ test('a query ends at its limits of time, memory and rows, and the next one is a
   const large = 'SELECT list(a.range) FROM range(20000000) a GROUP BY a.range % 7000000'
   await assert.rejects(query(folder.path, large, { memoryBytes: 32 * 1024 * 1024 }), limit(/Out of Memory/i))
   assert.equal((await query(folder.path, 'FROM range(1000000)', { rowsMax: 70 })).length, 70)
-  await assert.rejects(query(folder.path, 'FROM access', { rowsMax: 0 }), /rowsMax is 0/)
+  await assert.rejects(query(folder.path, 'FROM access', { rowsMax: 0 }), /rowsMax \(--limit\) is 0/)
   await assert.rejects(query(storeFolder(folder.path), 'FROM access'), { code: 'LOGS_UNAVAILABLE' })
   assert.deepEqual(await query(folder.path, 'SELECT count(*) FROM access'), [[30]])
   await broker.close()

@@ -39,7 +39,7 @@ export class Taken {
 }
 
 /** A run of a collector's tail over a folder that outlives it. */
-export async function tail(folder: string, log: Taken, more = {}) {
+export async function tail(folder: string, log: Taken, more = {}, onTrouble = () => {}) {
   const positions = await Positions.open(join(folder, 'positions.json'), clock, () => {})
   const decoding = {
     topic: 't',
@@ -51,20 +51,22 @@ export async function tail(folder: string, log: Taken, more = {}) {
   const path = join(folder, 'a.log')
   const following = new FileTail({
     options: { ...decoding, path, source: 's', from: 'start', ...more },
-    ...{ positions, shipper, clock, random, meters: noMeters, onTrouble() {} },
+    ...{ positions, shipper, clock, random, meters: noMeters, onTrouble },
   })
   following.start()
+  const stop = async () => {
+    await following.stop(new AbortController().signal)
+    await positions.close()
+  }
   return {
+    stop,
+    [Symbol.asyncDispose]: stop,
     /** As a kill would: what is under way may or may not have arrived, and positions are those of the last save. */
     async kill() {
       const saved = readFileSync(join(folder, 'positions.json'), 'utf8')
       await following.stop(AbortSignal.abort(new Error('killed')))
       await positions.close()
       return saved
-    },
-    async stop() {
-      await following.stop(new AbortController().signal)
-      await positions.close()
     },
   }
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { appendFileSync, copyFileSync, renameSync, rmSync, truncateSync } from 'node:fs'
+import { appendFileSync, copyFileSync, mkdirSync, renameSync, rmdirSync, rmSync, truncateSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import fc from 'fast-check'
@@ -101,6 +101,35 @@ test('a file that was removed before it was read to its end gets a row that says
   const dropped = log.rows()[1]
   assert.ok(dropped?.kind === 'dropped' && dropped.reason === 'file-gone' && dropped.first === end)
   await second.stop()
+})
+
+test('looks that fail after a start tell no loss again, and what comes then is followed', async () => {
+  using folder = temporaryFolder()
+  const path = join(folder.path, 'a.log')
+  const log = new Taken()
+  appendFileSync(path, `${accessLine()}\n`)
+  const first = await tail(folder.path, log)
+  await until(() => log.records.length === 1)
+  await first.stop()
+  appendFileSync(path, `${accessLine()}\n`)
+  rmSync(path)
+  // Another file at the path: its position cannot be saved for a while.
+  appendFileSync(path, `${accessLine()}\n`)
+  const inTheWay = join(folder.path, 'positions.json.new')
+  mkdirSync(inTheWay)
+  let troubles = 0
+  await using second = await tail(folder.path, log, {}, () => troubles++)
+  await until(() => troubles === 1)
+  // Some more of them.
+  await clock.sleep(350)
+  assert.equal(log.ids().length, 1)
+  rmdirSync(inTheWay)
+  await until(() => log.ids().length === 2)
+  await second.stop()
+  assert.deepEqual(
+    log.rows().map(({ kind }) => kind),
+    ['access', 'dropped', 'access'],
+  )
 })
 
 test('while the log takes nothing the file is not read on, and nothing is held in memory', async () => {

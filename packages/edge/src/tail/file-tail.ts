@@ -50,6 +50,10 @@ export class FileTail {
   #lookedMs = Number.NEGATIVE_INFINITY
   /** Files beside the path that were written after it are ones we know. Wall time; null before the first start. */
   #knownUntilMs: number | null
+  /** Files of the last run that are no more, and of which no row tells yet; null until they were looked for. */
+  #untold: SavedGeneration[] | null = null
+  /** A file is followed of which the positions on the disk know nothing. */
+  #unsaved = false
   #troubled = false
   #running: Promise<void> = Promise.resolve()
 
@@ -140,11 +144,11 @@ export class FileTail {
     const { options, positions, clock } = this.#parts
     const wallMs = clock.wallMs()
     const isStart = this.#lookedMs === Number.NEGATIVE_INFINITY
-    if (isStart) await this.#resume()
+    await this.#resume()
     const current = await inodeOf(options.path)
     const isKnown = this.#generations.some((one) => one.inode === current)
     const isFirst = this.#knownUntilMs === null
-    let isNew = isFirst
+    if (isFirst) this.#unsaved = true
     if (!isKnown) {
       const found = await unknownGenerations({
         path: options.path,
@@ -156,12 +160,13 @@ export class FileTail {
         nowMs: clock.monotonicMs(),
       })
       this.#generations.push(...found)
-      if (found.length > 0) isNew = true
+      if (found.length > 0) this.#unsaved = true
     }
-    if (isNew) {
+    if (this.#unsaved) {
       this.#tellPositions()
       // Before the first row: a file that was read a bit must be known again under the same epoch.
       await positions.save()
+      this.#unsaved = false
     }
     this.#knownUntilMs = wallMs
     this.#lookedMs = clock.monotonicMs()
@@ -175,21 +180,27 @@ export class FileTail {
     return Generation.begin(path, epoch, nowMs, at)
   }
 
-  /** Finds the files of the last run again, wherever they are by now. */
+  /** Finds the files of the last run again, wherever they are by now: once, however often what comes then fails. */
   async #resume(): Promise<void> {
     const { options, positions, clock } = this.#parts
-    const saved = positions.of(options.path)
-    this.#done = saved.filter((one) => one.done)
-    const { generations, gone } = await findGenerations(options.path, saved, clock.monotonicMs())
-    this.#generations = generations
-    for (const one of gone) await this.#lost(one)
+    if (this.#untold === null) {
+      const saved = positions.of(options.path)
+      this.#done = saved.filter((one) => one.done)
+      const { generations, gone } = await findGenerations(options.path, saved, clock.monotonicMs())
+      this.#generations = generations
+      this.#untold = [...gone]
+    }
+    for (let one = this.#untold[0]; one !== undefined; one = this.#untold[0]) {
+      await this.#lost(one, positions.savedMs ?? clock.wallMs())
+      this.#untold.shift()
+    }
   }
 
   /** The file was cut, by copytruncate or by hand: what follows is another epoch of the same file. */
   async #cut(generation: Followed): Promise<void> {
     const { options, positions } = this.#parts
     await this.#underWay
-    await this.#lost(generation.saved())
+    await this.#lost(generation.saved(), this.#parts.clock.wallMs())
     const again = await this.#begin(options.path, 'start')
     await this.#letGo(generation)
     if (again !== null && again.inode === generation.inode) this.#generations.push(again)
@@ -198,11 +209,11 @@ export class FileTail {
     await positions.save()
   }
 
-  async #lost({ epoch, offset, size }: SavedGeneration): Promise<void> {
-    const { options, clock, shipper, meters } = this.#parts
+  async #lost({ epoch, offset, size }: SavedGeneration, wallMs: number): Promise<void> {
+    const { options, shipper, meters } = this.#parts
     const { topic, source } = options
     const loss = { reason: 'file-gone', source, epoch, first: offset, end: size, lines: null } as const
-    await shipper.ship([droppedRecord(topic, loss, clock.wallMs())], this.#giveUp.signal)
+    await shipper.ship([droppedRecord(topic, loss, wallMs)], this.#giveUp.signal)
     meters.dropped(loss.reason, null)
   }
 
