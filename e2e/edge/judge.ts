@@ -87,7 +87,7 @@ export function judgeDatagrams({ truth, rows }: Evidence, outages: readonly Stre
     )
   }
   const [namedMs, downMs] = [lengthOf(absences), lengthOf(outages)]
-  const fairMs = downMs + outages.length * SAID_TOO_MUCH_MS
+  const fairMs = Math.round(downMs * SAID_TOO_MUCH) + outages.length * SAID_TOO_MUCH_MS
   if (namedMs > fairMs) wrongs.push(`rows name ${namedMs} ms, and no more than ${fairMs} ms are fair (${told})`)
   const lost = { inStretches, counted }
   return { wrongs, repeats: once.repeats, lost, stretches: { namedMs, downMs }, rows: once.rows.length }
@@ -97,8 +97,12 @@ const NONE = { namedMs: 0, downMs: 0 }
 
 /** All clocks are one machine's; what nginx writes has ms, and of a clock that is read twice either may be the earlier one. */
 const CLOCK_MS = 2
-/** For each outage: a note of the collector is as old as this where its disk is slow, and a line may be sent late. */
+/**
+ * For each outage: a note of the collector is as old as this where its disk is slow, and a line may be sent late. A machine on which
+ * a collector is long in coming back writes its notes late, too: half as much again.
+ */
 const SAID_TOO_MUCH_MS = 2_000
+const SAID_TOO_MUCH = 1.5
 
 /** Of all of them together, what is in several counted once. */
 function lengthOf(stretches: readonly Stretch[]): number {
