@@ -1,4 +1,5 @@
 import { type Directive, line } from './directives.ts'
+import type { NginxPlan } from './plan.ts'
 
 /**
  * What the access log says of a request: nginx's variables as they are. The collector makes the rows of `@forebay/edge` of them
@@ -36,11 +37,22 @@ const FIELDS: readonly (readonly [name: string, value: string])[] = [
   ['connectionRequests', '$connection_requests'],
 ]
 
-/** `log_format`, for inside http { }. */
-export function accessLogFormat(): Directive {
-  const members = FIELDS.map(([name, value]) => `"${name}":${value}`).join(',')
-  return line(
-    `log_format forebay escape=json '{${members}}'`,
-    'one JSON object a line, for collectors and stores; no headers that hold keys, no bodies',
-  )
+/** `log_format` of both doors, for inside http { }. What a door never has is not asked for: each variable costs a request some 100 ns. */
+export function accessLogFormats({ tls }: Pick<NginxPlan, 'tls'>): Directive[] {
+  const never = tls === null ? ['tls', 'cipher'] : []
+  return [
+    line(
+      `log_format ${LOG_FORMATS.http} escape=json '${lineOf([...never, 'task'])}'`,
+      'one JSON object a line, for collectors and stores; no headers that hold keys, no bodies',
+    ),
+    line(`log_format ${LOG_FORMATS.grpc} escape=json '${lineOf([...never, 'location'])}'`, 'the same of gRPC'),
+  ]
+}
+
+/** Answers over HTTP name their task in Location, those over gRPC in a header. */
+export const LOG_FORMATS = { http: 'forebay', grpc: 'forebay_grpc' } as const
+
+function lineOf(never: readonly string[]): string {
+  const members = FIELDS.map(([name, value]) => `"${name}":${never.includes(name) ? '""' : value}`)
+  return `{${members.join(',')}}`
 }

@@ -9,7 +9,7 @@ import { GRPC } from './upstreams.ts'
 export function grpcSide(plan: NginxPlan): Directive {
   const silenceMs = Math.max(plan.waitMaxMs + WAIT_MARGIN_MS, WATCH_SILENCE_MS)
   return block('server', 'The gRPC door.', [
-    ...listening(plan, plan.grpcListen, 'callers over gRPC', true),
+    ...listening(plan, plan.grpcListen, 'callers over gRPC', 'grpc'),
     ...limits(plan),
     line(`client_max_body_size ${plan.bodyBytesMax + MESSAGE_BYTES}`, 'the largest bodyMax and what stands around it'),
     line('client_body_timeout 60s', 'between two pieces of a message'),

@@ -9,7 +9,7 @@ import { AGAIN, KEYED, ONCE } from './upstreams.ts'
 export function httpSide(plan: NginxPlan): Directive {
   const { pages, locations } = problemAnswers(plan)
   return block('server', 'The HTTP door.', [
-    ...listening(plan, plan.listen, 'callers over HTTP'),
+    ...listening(plan, plan.listen, 'callers over HTTP', 'http'),
     ...limits(plan),
     line(
       `client_max_body_size ${plan.bodyBytesMax}`,

@@ -1,4 +1,4 @@
-import { accessLogFormat } from './access-log.ts'
+import { accessLogFormats, LOG_FORMATS } from './access-log.ts'
 import { block, type Directive, line } from './directives.ts'
 import { luaLogging, luaShared } from './lua-side.ts'
 import type { NginxPlan } from './plan.ts'
@@ -7,7 +7,7 @@ import type { NginxPlan } from './plan.ts'
 
 export function sharedDirectives(plan: NginxPlan): Directive[] {
   return [
-    accessLogFormat(),
+    ...accessLogFormats(plan),
     ...zones(plan),
     ...luaShared(plan),
     block('map $http_upgrade $forebay_connection', 'The Connection header of a WebSocket handshake.', [
@@ -22,9 +22,10 @@ export function listening(
   { tls, serverName, accessLog, syslog, lua }: NginxPlan,
   listen: string,
   whom: string,
-  http2 = false,
+  door: keyof typeof LOG_FORMATS,
 ): Directive[] {
-  const flags = [...(tls === null ? [] : ['ssl']), ...(http2 || tls !== null ? ['http2'] : [])]
+  const flags = [...(tls === null ? [] : ['ssl']), ...(door === 'grpc' || tls !== null ? ['http2'] : [])]
+  const format = LOG_FORMATS[door]
   return [
     line(
       ['listen', listen, ...flags].join(' '),
@@ -48,12 +49,12 @@ export function listening(
       ? [line('http2_max_concurrent_streams 1024', 'waits and streams of one caller share its connection')]
       : []),
     line('keepalive_requests 100000', 'a busy connection need not be made anew'),
-    ...fileLog(accessLog, syslog !== null),
+    ...fileLog(accessLog, format, syslog !== null),
     ...(syslog === null
       ? []
       : [
           line(
-            `access_log syslog:server=${syslog},nohostname,tag=forebay forebay`,
+            `access_log syslog:server=${syslog},nohostname,tag=forebay ${format}`,
             'the same to a collector; what it cannot take at once is lost',
           ),
         ]),
@@ -61,9 +62,11 @@ export function listening(
   ]
 }
 
-function fileLog(accessLog: string, isBesideSyslog: boolean): Directive[] {
+function fileLog(accessLog: string, format: string, isBesideSyslog: boolean): Directive[] {
   if (accessLog !== 'off') {
-    return [line(`access_log "${accessLog}" forebay buffer=64k flush=1s`, 'written once a second, or when it is much')]
+    return [
+      line(`access_log "${accessLog}" ${format} buffer=64k flush=1s`, 'written once a second, or when it is much'),
+    ]
   }
   return isBesideSyslog ? [] : [line('access_log off', 'no file')]
 }
