@@ -27,7 +27,7 @@ npm run bench -- promises [--rounds N] [--seconds N]
 npm run bench -- doors [--seconds N]
 npm run bench -- watchers [--tasks N]
 npm run bench -- edge-lines [--broker kafka] [--tasks LINES]
-npm run bench -- edge-nginx [--rounds N] [--seconds N] [--only gateways]
+npm run bench -- edge-nginx [--rounds N] [--seconds N] [--only file|gateways]
 npm run bench -- edge-collected [--rounds N] [--seconds N]
 npm run bench -- edge-age [--seconds N]
 npm run bench -- edge-queries [--tasks ROWS]
@@ -103,7 +103,7 @@ async function run(): Promise<boolean> {
       seconds: count('seconds', values.seconds ?? SECONDS_DEFAULT),
     }
     if (name === 'promises') return promisesCost(rounds)
-    if (name === 'edge-nginx') return edgeNginx({ ...rounds, gateways: values.only === 'gateways' })
+    if (name === 'edge-nginx') return edgeNginx({ ...rounds, only: oneOf(['all', 'file', 'gateways'], values.only) })
     if (name === 'edge-collected') {
       await requireNginx()
       return edgeCollected(rounds)

@@ -14,8 +14,11 @@ import { cpuMs } from './process-figures.ts'
 export interface EdgeNginxOptions {
   readonly rounds: number
   readonly seconds: number
-  /** Behind nginx stand two real gateways that keep tasks, and not an answer that costs nothing: as it is where people run it. */
-  readonly gateways: boolean
+  /**
+   * all: each road. file: that alone, for more rounds in the same time. gateways: that alone, and behind nginx stand two real gateways
+   * that keep tasks, not an answer that costs nothing.
+   */
+  readonly only: 'all' | 'file' | 'gateways'
 }
 
 /**
@@ -23,7 +26,7 @@ export interface EdgeNginxOptions {
  * `forebay nginx` prints for a gateway; another nginx plays that, and takes what Lua sends, unless real gateways are asked for.
  * True when the file costs less than `FILE_COST_MOST` of the throughput.
  */
-export async function edgeNginx({ rounds, seconds, gateways }: EdgeNginxOptions): Promise<boolean> {
+export async function edgeNginx({ rounds, seconds, only }: EdgeNginxOptions): Promise<boolean> {
   for (const [command, debianPackage] of PACKAGES) await requireCommand(command, debianPackage)
   const machine = describeMachine()
   const sink = createSocket('udp4').bind(0, '127.0.0.1')
@@ -32,14 +35,15 @@ export async function edgeNginx({ rounds, seconds, gateways }: EdgeNginxOptions)
   await using stack = new AsyncDisposableStack()
   stack.use(await startBack(backPort))
   const address = `127.0.0.1:${backPort}`
-  const scene = gateways ? await realGateways(stack) : answerOf(address)
+  const scene = only === 'gateways' ? await realGateways(stack) : answerOf(address)
+  const syslog = { flags: ['--access-log', 'off', '--syslog', `127.0.0.1:${sink.address().port}`] }
+  const lua = { lua: true, flags: ['--access-log', 'off', '--collector', address] }
   const roads: Readonly<Record<string, GeneratedNginxOptions>> = {
     off: { flags: ['--access-log', 'off'] },
     // Nothing differs: what these two differ by is this machine's own unrest.
     'off, too': { flags: ['--access-log', 'off'] },
     file: {},
-    syslog: { flags: ['--access-log', 'off', '--syslog', `127.0.0.1:${sink.address().port}`] },
-    lua: { lua: true, flags: ['--access-log', 'off', '--collector', address] },
+    ...(only === 'all' ? { syslog, lua } : {}),
   }
   const sides: Side[] = []
   try {
@@ -54,13 +58,13 @@ export async function edgeNginx({ rounds, seconds, gateways }: EdgeNginxOptions)
       for (const side of turns) samples.push({ round, ...(await load(scene, side, seconds)) })
     }
     const figures = Object.keys(roads).map((road) => figuresOf(road, samples))
-    for (const one of figures) {
+    for (const { road, perSecond, cpuMicros, throughput, cpu } of figures) {
       console.log(
-        `${one.road.padEnd(9)} ${one.perSecond.toFixed(0).padStart(7)}/s (${percent(one.throughput)})  ${one.cpuMicros.toFixed(1)} µs of CPU a request (${percent(one.cpu)})`,
+        `${road.padEnd(9)} ${perSecond.toFixed(0).padStart(6)}/s, ${told(throughput)} of that without a log; ${cpuMicros.toFixed(1)} µs of CPU a request, ${told(cpu)}`,
       )
     }
-    const goalHolds = figures.find(({ road }) => road === 'file')!.throughput > 1 - FILE_COST_MOST
-    await store('edge-nginx', { machine, seconds, gateways, loadBefore: loadavg()[0], figures, samples })
+    const goalHolds = figures.find(({ road }) => road === 'file')!.throughput.mean > 1 - FILE_COST_MOST
+    await store('edge-nginx', { machine, seconds, only, loadBefore: loadavg()[0], figures, samples })
     return goalHolds
   } finally {
     for (const { nginx } of sides) await nginx.stop()
@@ -74,6 +78,7 @@ const PACKAGES = [
   ['/usr/lib/nginx/modules/ngx_http_lua_module.so', 'libnginx-mod-http-lua'],
 ] as const
 const FILE_COST_MOST = 0.05
+const WITHOUT: ReadonlySet<string> = new Set(['off', 'off, too'])
 const CONNECTIONS = 32
 
 interface Side {
@@ -91,31 +96,45 @@ interface Sample {
 
 interface Figures {
   readonly road: string
+  /** Means of all rounds. */
   readonly perSecond: number
   readonly cpuMicros: number
-  /** Median of the rounds' ratios to `off`. */
-  readonly throughput: number
-  readonly cpu: number
+  /** To what nginx without a log did in the same rounds. */
+  readonly throughput: Ratio
+  readonly cpu: Ratio
+}
+
+/** Mean of the rounds' ratios, and the standard error of that mean. */
+interface Ratio {
+  readonly mean: number
+  readonly error: number
 }
 
 function figuresOf(road: string, samples: readonly Sample[]): Figures {
   const own = samples.filter((one) => one.road === road)
-  const ratio = (what: 'perSecond' | 'cpuMicros') =>
-    median(own.map((one) => one[what] / samples.find((base) => base.round === one.round && base.road === 'off')![what]))
+  const ratio = (what: 'perSecond' | 'cpuMicros'): Ratio => {
+    const ratios = own.map((one) => {
+      const without = samples.filter((base) => base.round === one.round && WITHOUT.has(base.road))
+      return one[what] / mean(without.map((base) => base[what]))
+    })
+    const middle = mean(ratios)
+    const variance = ratios.reduce((sum, one) => sum + (one - middle) ** 2, 0) / Math.max(1, ratios.length - 1)
+    return { mean: middle, error: Math.sqrt(variance / ratios.length) }
+  }
   return {
     road,
-    perSecond: median(own.map(({ perSecond }) => perSecond)),
-    cpuMicros: median(own.map(({ cpuMicros }) => cpuMicros)),
+    perSecond: mean(own.map(({ perSecond }) => perSecond)),
+    cpuMicros: mean(own.map(({ cpuMicros }) => cpuMicros)),
     throughput: ratio('perSecond'),
     cpu: ratio('cpuMicros'),
   }
 }
 
-function median(values: readonly number[]): number {
-  return values.toSorted((one, two) => one - two)[Math.floor(values.length / 2)]!
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, one) => sum + one, 0) / values.length
 }
 
-const percent = (ratio: number) => `${ratio >= 1 ? '+' : ''}${((ratio - 1) * 100).toFixed(1)} %`
+const told = ({ mean, error }: Ratio) => `${mean.toFixed(3)} ± ${error.toFixed(3)}`
 
 async function load(scene: Scene, { name, nginx, worker }: Side, seconds: number): Promise<Omit<Sample, 'round'>> {
   const before = cpuMs(worker)
