@@ -23,6 +23,8 @@ export interface SubmitManyOptions {
   readonly tag: string
   /** Hands in again, under the same Idempotency-Key, what was not acknowledged, for this long. */
   readonly retryForMs?: number
+  /** Hands in nothing more once it is aborted. */
+  readonly signal?: AbortSignal
 }
 
 /** Hands in `count` tasks with distinct bodies, spread over the gateways. */
@@ -30,7 +32,7 @@ export async function submitMany(options: SubmitManyOptions): Promise<Tally> {
   const tally: Tally = { acknowledged: [], statuses: new Map() }
   let next = 0
   const lane = async () => {
-    while (next < options.count) {
+    while (next < options.count && !options.signal?.aborted) {
       const number = next++
       const body = `${options.tag}-${number}`
       const key = options.keys === undefined ? undefined : `key-${number % options.keys}`
@@ -42,7 +44,7 @@ export async function submitMany(options: SubmitManyOptions): Promise<Tally> {
           tally.acknowledged.push({ id, body, key })
           break
         }
-        if (performance.now() > giveUpAt) break
+        if (performance.now() > giveUpAt || options.signal?.aborted) break
         await sleep(100)
       }
     }

@@ -44,7 +44,14 @@ export async function runEdge(options: EdgeOptions): Promise<EdgeReport> {
   say('load on nginx')
   const loading = runLoad({ url: scene.nginx.url, ...options, dir: scene.dir })
   const handed: Promise<readonly Handed[]>[] = []
-  const handIn = (tag: string) => handed.push(submitTasks(scene, tag, Math.ceil(options.tasks / TASK_TURNS)))
+  // Where something fails nobody hands in to what is no more, which would keep this process for many minutes.
+  const over = new AbortController()
+  using _ = { [Symbol.dispose]: () => over.abort() }
+  const handIn = (tag: string) => {
+    const handing = submitTasks(scene, tag, Math.ceil(options.tasks / TASK_TURNS), over.signal)
+    handing.catch(() => {})
+    handed.push(handing)
+  }
   await Promise.all([loading, trouble(scene, { ...options, say }, handIn)])
   handIn('after')
   const tasks = (await Promise.all(handed)).flat()
@@ -120,9 +127,14 @@ async function trouble(scene: EdgeScene, options: EdgeOptions, handIn: (tag: str
 /** Share of the load's time. */
 const FIRST_TROUBLE_AT = 0.2
 
-async function submitTasks({ nginx }: EdgeScene, tag: string, count: number): Promise<readonly Handed[]> {
+async function submitTasks(
+  { nginx }: EdgeScene,
+  tag: string,
+  count: number,
+  signal: AbortSignal,
+): Promise<readonly Handed[]> {
   const { acknowledged } = await submitMany({
-    ...{ urls: [nginx.url], queue: QUEUE, count, concurrency: 4, tag, retryForMs: TASKS_WITHIN_MS },
+    ...{ urls: [nginx.url], queue: QUEUE, count, concurrency: 4, tag, retryForMs: TASKS_WITHIN_MS, signal },
   })
   if (acknowledged.length < count) throw new Error(`only ${acknowledged.length} of ${count} tasks were taken (${tag})`)
   return acknowledged

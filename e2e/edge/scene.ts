@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -73,6 +73,10 @@ export async function startEdgeScene(): Promise<EdgeScene> {
       renameSync(nginx.accessLog, `${nginx.accessLog}.${++rotations}`)
       await sleep(STILL_WRITTEN_MS)
       process.kill(nginx.pid, 'SIGUSR1')
+      // Whoever rotates next needs a file to rename.
+      for (const byMs = performance.now() + REOPENED_WITHIN_MS; !existsSync(nginx.accessLog); await sleep(10)) {
+        if (performance.now() > byMs) throw new Error(`nginx has not opened ${nginx.accessLog} again`)
+      }
     },
     logs: () => logsOf(nginx.accessLog),
     [Symbol.asyncDispose]: () => keep.disposeAsync(),
@@ -81,6 +85,7 @@ export async function startEdgeScene(): Promise<EdgeScene> {
 
 /** nginx writes on to a file that was renamed. */
 const STILL_WRITTEN_MS = 300
+const REOPENED_WITHIN_MS = 30_000
 
 function logsOf(path: string): { bytes: number; text: string }[] {
   const folder = dirname(path)
