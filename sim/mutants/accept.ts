@@ -32,7 +32,7 @@ export const ACCEPT_MUTANTS: readonly Mutant[] = [
     name: 'a claim whose append is in doubt is given free',
     file: SUBMIT,
     find: '        if (claim !== null) await doubt(claim)\n        throw outcomeUnknown',
-    replace: '        if (claim !== null) await release(claim)\n        throw outcomeUnknown',
+    replace: "        if (claim !== null) await settle('release', claim)\n        throw outcomeUnknown",
     caughtBy: ['I-1'],
     seedsMax: 60,
   },

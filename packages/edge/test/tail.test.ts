@@ -85,14 +85,20 @@ test('a file that is cut goes on in a new epoch, and a row says that lines may b
   await running.stop()
 })
 
-test('a file that was removed before it was read to its end gets a row that says from where on', async () => {
-  using folder = temporaryFolder()
-  const path = join(folder.path, 'a.log')
+/** A run of the tail has read one line, and is over. */
+async function afterOneLine(folder: string): Promise<{ readonly path: string; readonly log: Taken }> {
+  const path = join(folder, 'a.log')
   const log = new Taken()
   appendFileSync(path, `${accessLine()}\n`)
-  const first = await tail(folder.path, log)
+  const first = await tail(folder, log)
   await until(() => log.records.length === 1)
   await first.stop()
+  return { path, log }
+}
+
+test('a file that was removed before it was read to its end gets a row that says from where on', async () => {
+  using folder = temporaryFolder()
+  const { path, log } = await afterOneLine(folder.path)
   const { end } = readPosition(log.records[0]!)!
   appendFileSync(path, `${accessLine()}\n`)
   rmSync(path)
@@ -105,12 +111,7 @@ test('a file that was removed before it was read to its end gets a row that says
 
 test('looks that fail after a start tell no loss again, and what comes then is followed', async () => {
   using folder = temporaryFolder()
-  const path = join(folder.path, 'a.log')
-  const log = new Taken()
-  appendFileSync(path, `${accessLine()}\n`)
-  const first = await tail(folder.path, log)
-  await until(() => log.records.length === 1)
-  await first.stop()
+  const { path, log } = await afterOneLine(folder.path)
   appendFileSync(path, `${accessLine()}\n`)
   rmSync(path)
   // Another file at the path: its position cannot be saved for a while.

@@ -1,6 +1,6 @@
-import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Broker, type LogRecord, systemClock, systemRandom } from '@forebay/broker'
+import { readIfThere, writeDurably } from '@forebay/broker/durable-file'
 import type { IncomingRow, LogStore, LogStoreMeters } from '@forebay/edge/store'
 import type { Beside, LogQueries, Metrics, ServerOptions } from '@forebay/server'
 import { storeAddress } from '@forebay/server/configuration'
@@ -121,12 +121,12 @@ async function readersOf({ edge, queues, events }: ServerOptions): Promise<Reado
 async function withOwnEpoch(readers: ReadonlyMap<string, Read>, dataDir: string): Promise<ReadonlyMap<string, Read>> {
   const { LOG_EPOCH } = await import('@forebay/edge/store')
   const file = join(dataDir, 'log-epoch')
-  let identity = await readFile(file, 'utf8').catch(() => '')
+  let identity = (await readIfThere(file)) ?? ''
   if (identity === '') {
     const bytes = new Uint8Array(IDENTITY_BYTES)
     systemRandom.fill(bytes)
     identity = Buffer.from(bytes).toString('base64url')
-    await writeFile(file, identity)
+    await writeDurably(file, identity)
   }
   const epoch = `${LOG_EPOCH}-${identity}`
   const own = (row: IncomingRow | null) => (row?.epoch === LOG_EPOCH ? { ...row, epoch } : row)

@@ -24,6 +24,9 @@ export type ColumnType = 'text' | 'integer' | 'number' | 'boolean' | 'time' | 'j
 /** Of every table, after its own: what a row stands for, as docs/edge.md says. */
 export const PLACE_COLUMNS = ['source', 'epoch', 'first_byte', 'end_byte'] as const
 
+/** Of a row of `task_records`, in the SQL of every engine: it says how a task ended. */
+export const ENDED = "state IN ('succeeded', 'failed', 'dead', 'cancelled', 'expired')"
+
 export const TABLES: readonly Table[] = [
   table('access', {
     time: 'time',

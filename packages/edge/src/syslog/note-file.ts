@@ -1,7 +1,7 @@
-import { type FileHandle, mkdir, open, readFile } from 'node:fs/promises'
+import { type FileHandle, mkdir, open } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { crc32 } from 'node:zlib'
-import { codeOf, flushFolder } from '@forebay/broker/durable-file'
+import { codeOf, flushFolder, readIfThere } from '@forebay/broker/durable-file'
 
 export type FoundNote = { readonly state: 'none' | 'damaged' } | { readonly state: 'found'; readonly text: string }
 
@@ -69,12 +69,9 @@ function openToWrite(path: string): Promise<FileHandle> {
 
 /** Behind the line there may be the rest of a longer one. */
 async function read(path: string): Promise<{ readonly number: number; readonly text: string } | 'none' | 'damaged'> {
-  const bytes = await readFile(path).catch((thrown) => {
-    if (codeOf(thrown) === 'ENOENT') return Buffer.alloc(0)
-    throw thrown
-  })
-  if (bytes.length === 0) return 'none'
-  const [, sum, content, number, text] = /^([0-9a-f]{8}) ((\d+) (.*))\n/.exec(bytes.toString()) ?? []
+  const kept = (await readIfThere(path)) ?? ''
+  if (kept === '') return 'none'
+  const [, sum, content, number, text] = /^([0-9a-f]{8}) ((\d+) (.*))\n/.exec(kept) ?? []
   if (text === undefined || checksum(content!) !== sum) return 'damaged'
   return { number: Number(number), text }
 }

@@ -18,7 +18,6 @@ export class PackedGeneration implements Followed {
   readOffset: number
   idleSize = -1
   activeMs: number
-  readonly #file: FileHandle
   readonly #packedBytes: number
   readonly #unpacked: Unpacked
   readonly #head: Pick<SavedGeneration, 'head' | 'headBytes'>
@@ -33,7 +32,6 @@ export class PackedGeneration implements Followed {
     this.shippedOffset = from.offset
     this.readOffset = from.offset
     this.activeMs = nowMs
-    this.#file = opened.file
     this.#packedBytes = opened.bytes
     this.#unpacked = opened.unpacked
     this.#head = from
@@ -53,7 +51,6 @@ export class PackedGeneration implements Followed {
     if (opened === null) return null
     if (beginsAs(opened.head, saved)) return new PackedGeneration(opened, saved, nowMs)
     await opened.unpacked.close()
-    await opened.file.close()
     return null
   }
 
@@ -84,9 +81,8 @@ export class PackedGeneration implements Followed {
     return { inode, epoch, offset, size: Math.max(this.readOffset, this.idleSize), head, headBytes, done }
   }
 
-  async close(): Promise<void> {
-    await this.#unpacked.close()
-    await this.#file.close()
+  close(): Promise<void> {
+    return this.#unpacked.close()
   }
 }
 
@@ -95,7 +91,6 @@ export async function isPackedFormOf(path: string, known: readonly SavedGenerati
   const opened = await openPacked(path)
   if (opened === null) return false
   await opened.unpacked.close()
-  await opened.file.close()
   return known.some((one) => beginsAs(opened.head, one))
 }
 
@@ -104,7 +99,6 @@ function beginsAs(head: Buffer, { head: hash, headBytes }: SavedGeneration): boo
 }
 
 interface Opened {
-  readonly file: FileHandle
   readonly inode: string
   readonly bytes: number
   readonly unpacked: Unpacked
@@ -124,19 +118,18 @@ async function openPacked(path: string): Promise<Opened | null> {
   try {
     const { ino, size } = await file.stat({ bigint: true })
     const head = Buffer.from((await unpacked.from(0, HEAD_BYTES)).subarray(0, HEAD_BYTES))
-    if (head.length > 0) return { file, inode: String(ino), bytes: Number(size), unpacked, head }
+    if (head.length > 0) return { inode: String(ino), bytes: Number(size), unpacked, head }
   } catch (thrown) {
     await unpacked.close()
-    await file.close()
     throw thrown
   }
   await unpacked.close()
-  await file.close()
   return null
 }
 
-/** The bytes of a packed file, forwards only; holds what was asked for last and a piece more. */
+/** The bytes of a packed file, forwards only; holds what was asked for last and a piece more. Closes the file with itself. */
 class Unpacked {
+  readonly #file: FileHandle
   readonly #stream: Readable
   readonly #pieces: AsyncIterator<Buffer>
   #window: Buffer = Buffer.alloc(0)
@@ -145,6 +138,7 @@ class Unpacked {
   #state: 'open' | 'whole' | 'damaged' = 'open'
 
   constructor(file: FileHandle, packing: 'gz' | 'zst') {
+    this.#file = file
     const options = { chunkSize: PIECE_BYTES, readableHighWaterMark: 1 }
     const unpack = packing === 'gz' ? createGunzip(options) : createZstdDecompress(options)
     const packed = file.createReadStream({ autoClose: false, start: 0 })
@@ -188,6 +182,7 @@ class Unpacked {
     if (this.#state === 'open') this.#state = 'whole'
     await this.#pieces.return?.()
     this.#stream.destroy()
+    await this.#file.close()
   }
 
   async #next(): Promise<Buffer | null> {

@@ -117,7 +117,7 @@ export function createSubmit(parts: SubmitParts): Submit {
     const expectation = mayExpect ? replies.expect(task.id) : null
     await append(task, queue, claim, expectation, callback !== null)
     queue.meters.accepted()
-    const settled = claim === null ? 'sole' : await confirm(claim)
+    const settled = claim === null ? 'sole' : await settle('confirm', claim)
     if (settled !== 'sole') {
       // Others may have appended it before, and its first result may be in the log: only the store says which that is.
       expectation?.cancel()
@@ -217,7 +217,7 @@ export function createSubmit(parts: SubmitParts): Submit {
     hasCallback: boolean,
     error: unknown,
   ): Promise<unknown> {
-    if (claim !== null && (await release(claim)) !== 'sole') return outcomeUnknown(taskId, error)
+    if (claim !== null && (await settle('release', claim)) !== 'sole') return outcomeUnknown(taskId, error)
     if (hasCallback) await callbacks.forget(taskId)
     return error
   }
@@ -276,12 +276,12 @@ export function createSubmit(parts: SubmitParts): Submit {
     })
   }
 
-  /** Best effort: a claim that is not confirmed resumes with the same id, which does no harm. */
-  async function confirm(claim: HeldClaim): Promise<Settlement | 'unknown'> {
+  /** Best effort: a claim that is neither confirmed nor released resumes with the same id, which does no harm. */
+  async function settle(act: 'confirm' | 'release', claim: HeldClaim): Promise<Settlement | 'unknown'> {
     try {
-      return await store.confirm(claim)
+      return await store[act](claim)
     } catch (err) {
-      telemetry.log.warn({ err }, 'confirming an idempotency key failed')
+      telemetry.log.warn({ err }, `${act === 'confirm' ? 'confirming' : 'releasing'} an idempotency key failed`)
       return 'unknown'
     }
   }
@@ -291,15 +291,6 @@ export function createSubmit(parts: SubmitParts): Submit {
     await store
       .doubt(claim)
       .catch((err: unknown) => telemetry.log.warn({ err }, 'letting go of an idempotency key failed'))
-  }
-
-  async function release(claim: HeldClaim): Promise<Settlement | 'unknown'> {
-    try {
-      return await store.release(claim)
-    } catch (err) {
-      telemetry.log.warn({ err }, 'releasing an idempotency key failed')
-      return 'unknown'
-    }
   }
 }
 

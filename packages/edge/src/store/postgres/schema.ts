@@ -1,5 +1,5 @@
 import type pg from 'pg'
-import { type Column, type ColumnType, PLACE_COLUMNS, TABLES, type Table, type TableName } from '../tables.ts'
+import { type Column, type ColumnType, ENDED, PLACE_COLUMNS, TABLES, type Table, type TableName } from '../tables.ts'
 
 export const SCHEMA_DEFAULT = 'forebay_logs'
 
@@ -155,7 +155,6 @@ function setting(name: ViewSetting, type: string, absent: string): string {
   return `(SELECT coalesce(nullif(current_setting('forebay_logs.${name}', true), '')::${type}, ${absent}))`
 }
 
-const ENDED = "state IN ('succeeded', 'failed', 'dead', 'cancelled', 'expired')"
 /** Of several records of a task the one that holds comes first. */
 const DECIDING_FIRST = `generation DESC, (${ENDED}) DESC, time DESC`
 

@@ -1,7 +1,7 @@
 import type { Catalogue, LogFile } from '../catalogue.ts'
 import { sqlText } from '../duck.ts'
 import { duckType, parquetPath } from '../parquet-writer.ts'
-import { PLACE_COLUMNS, TABLES, type Table } from '../tables.ts'
+import { ENDED, PLACE_COLUMNS, TABLES, type Table } from '../tables.ts'
 import type { Ask } from './messages.ts'
 
 /** Every table and view that queries know, over the files of this moment. */
@@ -36,7 +36,6 @@ function withAdded({ addedColumns }: Table, files: string): string {
   return `(SELECT ${added.join(', ')} WHERE false UNION ALL BY NAME SELECT * FROM ${files})`
 }
 
-const ENDED = "state IN ('succeeded', 'failed', 'dead', 'cancelled', 'expired')"
 /** Of several records of a task the one that holds is the greatest. */
 const DECIDING = `(generation, ${ENDED}, time)`
 
